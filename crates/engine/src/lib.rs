@@ -1,0 +1,17 @@
+//! The contract between networks and the engines that compute them.
+//!
+//! A network is written once, against [`Engine`]; an engine says how its operations run. Tensors are feature
+//! maps, channels last, that live where their engine computes. [`reference`](mod@reference) holds each
+//! operation as a plain loop, the truth that every engine is tested against, and [`reference::ReferenceEngine`]
+//! runs whole networks on them.
+
+mod conv;
+mod engine;
+mod error;
+pub mod reference;
+mod tensor;
+
+pub use conv::{Activation, Addend, Conv, ConvSpec, Upsample};
+pub use engine::{Engine, EngineInfo, MemoryUse, ResizeMode, Support};
+pub use error::EngineError;
+pub use tensor::{HostTensor, Precision, Shape, Tensor};

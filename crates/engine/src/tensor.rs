@@ -1,0 +1,209 @@
+//! Feature maps and their shapes.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::EngineError;
+
+/// Height, width and channels of a feature map. Channels are the innermost dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Channels.
+    pub channels: usize,
+}
+
+impl Shape {
+    /// `height` × `width` × `channels`.
+    #[must_use]
+    pub const fn new(height: usize, width: usize, channels: usize) -> Self {
+        Self { height, width, channels }
+    }
+
+    /// Positions, `height * width`.
+    #[must_use]
+    pub const fn pixels(self) -> usize {
+        self.height * self.width
+    }
+
+    /// Values, `height * width * channels`.
+    #[must_use]
+    pub const fn len(self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Whether a dimension is zero.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.height, self.width, self.channels)
+    }
+}
+
+/// How values are stored. Sums are f32 in every precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// IEEE 754 single precision.
+    #[default]
+    F32,
+    /// bfloat16: the upper half of an f32.
+    Bf16,
+    /// IEEE 754 half precision.
+    F16,
+}
+
+impl Precision {
+    /// Bytes a value.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 | Self::F16 => 2,
+        }
+    }
+
+    /// `f32`, `bf16` or `f16`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A feature map on an engine. Cheap to clone; immutable; its memory returns to the engine's pool with the last clone.
+#[derive(Clone)]
+pub struct Tensor {
+    shape: Shape,
+    precision: Precision,
+    storage: Arc<dyn Any + Send + Sync>,
+}
+
+impl Tensor {
+    /// For engines: a tensor of `shape` whose values are in `storage`.
+    pub fn new(shape: Shape, precision: Precision, storage: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { shape, precision, storage }
+    }
+
+    /// Height, width and channels, without an engine's padding.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// How the values are stored.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// For engines: the storage, if it is of type `S`.
+    #[must_use]
+    pub fn storage<S: Any>(&self) -> Option<&S> {
+        self.storage.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor({} {})", self.shape, self.precision)
+    }
+}
+
+/// A feature map in host memory: f32, channels last, without padding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostTensor {
+    shape: Shape,
+    data: Vec<f32>,
+}
+
+impl HostTensor {
+    /// A tensor of `data`, `[height][width][channels]`.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] unless there are `shape.len()` values.
+    pub fn new(shape: Shape, data: Vec<f32>) -> Result<Self, EngineError> {
+        if data.len() == shape.len() {
+            Ok(Self { shape, data })
+        } else {
+            Err(EngineError::Shape(format!("{} values for a tensor of {shape}", data.len())))
+        }
+    }
+
+    /// A tensor whose value at `(y, x, channel)` is `value(y, x, channel)`.
+    pub fn from_fn(shape: Shape, mut value: impl FnMut(usize, usize, usize) -> f32) -> Self {
+        let mut data = Vec::with_capacity(shape.len());
+        for y in 0..shape.height {
+            for x in 0..shape.width {
+                data.extend((0..shape.channels).map(|c| value(y, x, c)));
+            }
+        }
+        Self { shape, data }
+    }
+
+    /// A tensor from planar values, `[channels][height][width]`, as PyTorch keeps them.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] unless there are `shape.len()` values.
+    pub fn from_planar(shape: Shape, planar: &[f32]) -> Result<Self, EngineError> {
+        if planar.len() == shape.len() {
+            Ok(Self::from_fn(shape, |y, x, c| planar[(c * shape.height + y) * shape.width + x]))
+        } else {
+            Err(EngineError::Shape(format!("{} values for a tensor of {shape}", planar.len())))
+        }
+    }
+
+    /// The values as `[channels][height][width]`.
+    #[must_use]
+    pub fn to_planar(&self) -> Vec<f32> {
+        let Shape { height, width, channels } = self.shape;
+        let mut planar = Vec::with_capacity(self.data.len());
+        for c in 0..channels {
+            for i in 0..height * width {
+                planar.push(self.data[i * channels + c]);
+            }
+        }
+        planar
+    }
+
+    /// Height, width and channels.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The values, `[height][width][channels]`.
+    #[must_use]
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// The values, to write to.
+    #[must_use]
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
+    /// The value at row `y`, column `x`, `channel`. Panics outside the tensor.
+    #[must_use]
+    pub fn at(&self, y: usize, x: usize, channel: usize) -> f32 {
+        self.data[(y * self.shape.width + x) * self.shape.channels + channel]
+    }
+}

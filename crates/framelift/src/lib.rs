@@ -1,0 +1,1 @@
+//! Video super-resolution and restoration that keeps the whole film

@@ -1,0 +1,1 @@
+//! Films in and out through FFmpeg: the only crate that links it

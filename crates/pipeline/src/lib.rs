@@ -1,0 +1,1 @@
+//! Stages, bounded queues and progress: from a film to a film

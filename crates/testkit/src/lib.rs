@@ -1,0 +1,1 @@
+//! What framelift's tests share: golden vectors, synthetic checkpoints and films
