@@ -1,5 +1,7 @@
 //! A network ready on an engine, and its run through a shot.
 
+use std::sync::Arc;
+
 use framelift_engine::{EngineError, Tensor};
 
 use crate::Descriptor;
@@ -10,7 +12,7 @@ pub trait Network: Send + Sync {
     fn descriptor(&self) -> &Descriptor;
 
     /// Begins a shot with a fresh state.
-    fn begin(&self) -> Box<dyn Shot + '_>;
+    fn begin(self: Arc<Self>) -> Box<dyn Shot>;
 }
 
 /// A network at work on the frames of one shot.
