@@ -1,0 +1,24 @@
+# framelift: `make demo` shows it at work, `make test` runs every test. Both set the machine up first.
+
+.PHONY: demo test lint bench fmt setup
+
+demo: setup
+	cargo run --release --locked --bin framelift -- demo --output out/demo
+
+test: setup
+	cargo test --workspace --locked
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+bench: setup
+	cargo bench --locked -p framelift-engine-cpu
+	cargo run --release --locked --bin framelift -- bench
+
+fmt:
+	cargo fmt --all
+
+setup:
+	@scripts/setup.sh

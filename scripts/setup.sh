@@ -1,0 +1,57 @@
+#!/bin/sh
+# Installs what a build needs and the machine lacks: FFmpeg's libraries, libclang (for bindings), a C toolchain.
+# On Debian and its kin through apt, with sudo when not root; elsewhere it says what to install.
+set -eu
+
+libraries="libavcodec libavfilter libavformat libavutil libswscale libswresample"
+packages="build-essential pkg-config clang libclang-dev libavcodec-dev libavfilter-dev libavformat-dev libavutil-dev libswscale-dev libswresample-dev"
+
+lacking() {
+    command -v cc >/dev/null 2>&1 || echo "a C compiler"
+    command -v pkg-config >/dev/null 2>&1 || { echo "pkg-config"; return; }
+    command -v clang >/dev/null 2>&1 || echo "clang with libclang"
+    for library in $libraries; do
+        pkg-config --exists "$library" || echo "$library (headers)"
+    done
+}
+
+if ! command -v cargo >/dev/null 2>&1; then
+    echo "setup: cargo is missing; install Rust 1.89 or newer (https://rustup.rs), then run this again" >&2
+    exit 1
+fi
+
+missing=$(lacking)
+[ -n "$missing" ] || exit 0
+
+echo "setup: missing:" >&2
+echo "$missing" | sed 's/^/  - /' >&2
+
+if command -v apt-get >/dev/null 2>&1; then
+    sudo=""
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null 2>&1; then
+            echo "setup: not root and no sudo; as root run: apt-get install $packages" >&2
+            exit 1
+        fi
+        sudo="sudo"
+    fi
+    echo "setup: installing through apt" >&2
+    $sudo apt-get update -q >&2
+    # shellcheck disable=SC2086  # a list of words
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q --no-install-recommends $packages >&2
+else
+    cat >&2 <<'LIST'
+setup: this is not a Debian-like system; install these with its package manager, then run this again:
+  - FFmpeg 5.1 or newer with headers   Fedora: ffmpeg-devel   Arch: ffmpeg   macOS: brew install ffmpeg
+  - clang with libclang                Fedora: clang-devel    Arch: clang    macOS: xcode-select --install
+  - pkg-config and a C compiler        Fedora: pkgconf gcc    Arch: base-devel   macOS: brew install pkgconf
+LIST
+    exit 1
+fi
+
+missing=$(lacking)
+if [ -n "$missing" ]; then
+    echo "setup: still missing after the installation:" >&2
+    echo "$missing" | sed 's/^/  - /' >&2
+    exit 1
+fi
