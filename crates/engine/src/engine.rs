@@ -80,6 +80,7 @@ pub trait Engine: Send + Sync {
     ///
     /// # Errors
     /// [`EngineError::OutOfMemory`], [`EngineError::Unsupported`].
+    #[expect(clippy::wrong_self_convention, reason = "named for where the values come from, beside `to_host`")]
     fn from_host(&self, values: &HostTensor, precision: Precision) -> Result<Tensor, EngineError>;
 
     /// Values to host memory.

@@ -15,7 +15,9 @@ pub enum EngineError {
         what: String,
     },
     /// Memory is at its limit.
-    #[error("{wanted_bytes} bytes are needed beside {used_bytes} in use, over the limit of {limit_bytes}; use a smaller frame or raise --memory")]
+    #[error(
+        "{wanted_bytes} bytes are needed beside {used_bytes} in use, over the limit of {limit_bytes}; use a smaller frame or raise --memory"
+    )]
     OutOfMemory {
         /// The allocation refused.
         wanted_bytes: usize,

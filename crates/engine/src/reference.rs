@@ -1,1 +1,0 @@
-//! Each operation as a plain, slow, obviously right loop, and an engine made of them.

@@ -1,0 +1,165 @@
+//! The reference operations as an engine: whole networks, slowly.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use framelift_frame::{Frame, Plane, Size, Timestamp};
+
+use super::{conv, misfit, pixel_shuffle, pixel_unshuffle, resize, rounded};
+use crate::{
+    Addend, Conv, ConvSpec, Engine, EngineError, EngineInfo, HostTensor, MemoryUse, Precision, ResizeMode, Shape,
+    Support, Tensor,
+};
+
+/// An engine of plain loops on one thread, in every precision. Values are kept as f32 that the precision can hold.
+#[derive(Debug)]
+pub struct ReferenceEngine {
+    info: EngineInfo,
+    bytes: Arc<Bytes>,
+}
+
+/// Bytes in living tensors, and the most there have been.
+#[derive(Debug, Default)]
+struct Bytes {
+    used: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+/// The storage of a tensor.
+struct Stored {
+    values: HostTensor,
+    bytes: Arc<Bytes>,
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        self.bytes.used.fetch_sub(size_of_val(self.values.data()), Ordering::Relaxed);
+    }
+}
+
+/// The prepared form of a convolution.
+struct Weights {
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl ReferenceEngine {
+    /// An engine.
+    #[must_use]
+    pub fn new() -> Self {
+        let info = EngineInfo { name: "reference", detail: "plain loops on one thread".into() };
+        Self { info, bytes: Arc::default() }
+    }
+
+    fn store(&self, values: HostTensor, precision: Precision) -> Tensor {
+        let values = rounded(values, precision);
+        let bytes = size_of_val(values.data());
+        let used = self.bytes.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.bytes.peak.fetch_max(used, Ordering::Relaxed);
+        let shape = values.shape();
+        Tensor::new(shape, precision, Arc::new(Stored { values, bytes: Arc::clone(&self.bytes) }))
+    }
+
+    fn values<'t>(&self, tensor: &'t Tensor) -> Result<&'t HostTensor, EngineError> {
+        let foreign = EngineError::Foreign { what: "tensor", engine: self.info.name };
+        tensor.storage::<Stored>().map(|stored| &stored.values).ok_or(foreign)
+    }
+}
+
+impl Default for ReferenceEngine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The largest sample of a [`Frame`].
+const FULL: f32 = u16::MAX as f32;
+
+impl Engine for ReferenceEngine {
+    fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    fn support(&self, precision: Precision) -> Support {
+        if precision == Precision::F32 { Support::Native } else { Support::Emulated }
+    }
+
+    fn memory(&self) -> MemoryUse {
+        MemoryUse {
+            used_bytes: self.bytes.used.load(Ordering::Relaxed),
+            pooled_bytes: 0,
+            peak_bytes: self.bytes.peak.load(Ordering::Relaxed),
+        }
+    }
+
+    fn upload(&self, frame: &Frame) -> Result<Tensor, EngineError> {
+        let Size { width, height } = frame.size();
+        let shape = Shape::new(height as usize, width as usize, 3);
+        let values = HostTensor::from_fn(shape, |y, x, c| f32::from(frame.planes()[c].row(y)[x]) / FULL);
+        Ok(self.store(values, Precision::F32))
+    }
+
+    fn download(&self, tensor: &Tensor, time: Timestamp, duration_ticks: i64) -> Result<Frame, EngineError> {
+        let values = self.values(tensor)?;
+        let shape = values.shape();
+        let (Ok(width), Ok(height), 3) = (u32::try_from(shape.width), u32::try_from(shape.height), shape.channels)
+        else {
+            return misfit(format!("{shape} is not a picture of three channels"));
+        };
+        let broken: Vec<usize> = (0..shape.len()).filter(|&i| !values.data()[i].is_finite()).collect();
+        if let Some(first) = broken.first().map(|i| i / shape.channels) {
+            let (x, y) = (first % shape.width, first / shape.width);
+            return Err(EngineError::NonFinite { count: broken.len(), x, y });
+        }
+        let planes = [0, 1, 2].map(|c| {
+            let mut plane = Plane::filled(Size::new(width, height), 0);
+            for (i, sample) in plane.samples_mut().iter_mut().enumerate() {
+                *sample = (values.data()[i * 3 + c].clamp(0.0, 1.0) * FULL).round() as u16;
+            }
+            plane
+        });
+        let no_frame = || EngineError::Shape(format!("planes of {shape} do not make a frame"));
+        Frame::new(planes, time, duration_ticks).ok_or_else(no_frame)
+    }
+
+    fn from_host(&self, values: &HostTensor, precision: Precision) -> Result<Tensor, EngineError> {
+        Ok(self.store(values.clone(), precision))
+    }
+
+    fn to_host(&self, tensor: &Tensor) -> Result<HostTensor, EngineError> {
+        self.values(tensor).cloned()
+    }
+
+    fn zeros(&self, shape: Shape, precision: Precision) -> Result<Tensor, EngineError> {
+        Ok(self.store(HostTensor::new(shape, vec![0.0; shape.len()])?, precision))
+    }
+
+    fn prepare_conv(&self, spec: &ConvSpec, weights: &[f32], bias: &[f32]) -> Result<Conv, EngineError> {
+        spec.check(weights, bias)?;
+        let prepared = Weights { weights: weights.to_vec(), bias: bias.to_vec() };
+        Ok(Conv::new(spec.clone(), Arc::new(prepared)))
+    }
+
+    fn conv(&self, op: &Conv, inputs: &[&Tensor], addend: Option<Addend<'_>>) -> Result<Tensor, EngineError> {
+        let foreign = EngineError::Foreign { what: "convolution", engine: self.info.name };
+        let Weights { weights, bias } = op.prepared().ok_or(foreign)?;
+        let inputs = inputs.iter().map(|t| self.values(t)).collect::<Result<Vec<_>, _>>()?;
+        let addend = match addend {
+            Some(Addend { tensor, upsample }) => Some((self.values(tensor)?, upsample)),
+            None => None,
+        };
+        Ok(self.store(conv(op.spec(), weights, bias, &inputs, addend)?, op.spec().output))
+    }
+
+    fn resize(&self, input: &Tensor, height: usize, width: usize, mode: ResizeMode) -> Result<Tensor, EngineError> {
+        Ok(self.store(resize(self.values(input)?, height, width, mode)?, input.precision()))
+    }
+
+    fn pixel_shuffle(&self, input: &Tensor, factor: usize) -> Result<Tensor, EngineError> {
+        Ok(self.store(pixel_shuffle(self.values(input)?, factor)?, input.precision()))
+    }
+
+    fn pixel_unshuffle(&self, input: &Tensor, factor: usize) -> Result<Tensor, EngineError> {
+        Ok(self.store(pixel_unshuffle(self.values(input)?, factor)?, input.precision()))
+    }
+}
