@@ -1,1 +1,36 @@
-//! Films in and out through FFmpeg: the only crate that links it
+//! Films in and out through FFmpeg: the only crate that links it.
+//!
+//! ```text
+//! Demuxer ▶ Decoder ▶ ToRgb ▶ … frames … ▶ ToYuv ▶ Encoder ▶ Muxer
+//!    └───────── packets of sound, subtitles …: copied ─────────▶┘
+//! ```
+//!
+//! Each of the six is `Send` and runs on a thread of its own. Pictures between [`ToRgb`] and [`ToYuv`] are
+//! [`framelift_frame::Frame`]s: planar RGB, full range, 16 bits a sample, in the stream's own transfer.
+//! Every timestamp stays in ticks of the input's time base from end to end.
+#![expect(unsafe_code, reason = "FFmpeg is a C library; each call into it states why it is sound")]
+
+mod decode;
+mod demux;
+mod encode;
+mod error;
+mod info;
+mod input;
+mod log;
+mod mux;
+mod options;
+mod sequence;
+mod to_rgb;
+mod to_yuv;
+
+pub use decode::{Decoder, Picture};
+pub use demux::{Demuxer, Packet, StreamTemplates, probe};
+pub use encode::{EncodedPacket, Encoder, OutputVideo};
+pub use error::{ErrorKind, MediaError};
+pub use info::{AudioInfo, Chapter, MediaInfo, Metadata, Scan, StreamInfo, StreamKind, VideoInfo};
+pub use input::{Input, ReadOptions};
+pub use mux::Muxer;
+pub use options::{CopyKind, CopyPolicy, Filter, Output, WriteOptions};
+pub use sequence::Pattern;
+pub use to_rgb::ToRgb;
+pub use to_yuv::{Resizer, ToYuv};
