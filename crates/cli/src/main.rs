@@ -1,3 +1,94 @@
-//! The command `framelift`.
+//! The command `framelift`: arguments, progress and errors for people and machines, exit codes.
 
-fn main() {}
+mod args;
+mod bench;
+mod demo;
+mod models;
+mod probe;
+mod report;
+mod upscale;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use framelift::{Error, ErrorKind};
+
+use crate::args::{Cli, Command, ProgressMode};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where even stderr is closed, the exit code is all there is.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { ErrorKind::Usage.exit_code() } else { 0 });
+        }
+    };
+    log(cli.verbose);
+    let json = matches!(&cli.command, Command::Upscale(args) if args.progress == ProgressMode::Json);
+    let run = || match &cli.command {
+        Command::Upscale(args) => upscale::upscale(args),
+        Command::Probe(args) => probe::probe(args),
+        Command::Models(args) => models::models(args),
+        Command::Bench(args) => bench::bench(args),
+        Command::Demo(args) => demo::demo(args),
+    };
+    match std::panic::catch_unwind(run).unwrap_or_else(|_| Err(bug())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report::failure(&failure, json);
+            ExitCode::from(failure.kind().exit_code())
+        }
+    }
+}
+
+/// What ends a command.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The library's error.
+    Library(Error),
+    /// A fault found by the command line itself.
+    Command(ErrorKind, String),
+}
+
+impl Failure {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Library(error) => error.kind(),
+            Self::Command(kind, _) => *kind,
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Library(error) => error.fmt(f),
+            Self::Command(_, message) => f.write_str(message),
+        }
+    }
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Library(error.into())
+    }
+}
+
+/// What is said after a panic, whose own message has gone to stderr already.
+fn bug() -> Failure {
+    let message = "a bug in framelift ended the run (details above); please report it with the command and, if you can, the input";
+    Failure::Command(ErrorKind::Bug, message.into())
+}
+
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => "off",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FRAMELIFT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}

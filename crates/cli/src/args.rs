@@ -1,0 +1,398 @@
+//! The command line, as typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use framelift::{PartSpec, Size, Target};
+
+/// Upscale and restore whole films with networks that look at several frames at once.
+#[derive(Debug, Parser)]
+#[command(name = "framelift", version, max_term_width = 110, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Say more on stderr: -v for what is decided, -vv for every step
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 2 usage, 3 bad input, 4 limits (memory, size), 5 device, \
+6 output or disk, 70 bug, 130 interrupted.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Upscale a film, keeping its sound, subtitles, chapters, timestamps and colours
+    Upscale(Box<Upscale>),
+    /// Say what a film holds and how framelift reads it
+    Probe(Probe),
+    /// The models at hand, and what a checkpoint file is
+    Models(Models),
+    /// Measure the speed of networks on this machine, without reading or writing a film
+    Bench(Bench),
+    /// Make a test film, upscale it, check it, and show the difference
+    Demo(Demo),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Upscale {
+    /// A film, a URL, `-` for y4m on stdin, or an image pattern such as frames/%08d.png
+    pub(crate) input: String,
+
+    /// MP4, MKV, MOV, WebM or y4m by its extension, `-` for y4m on stdout, or a PNG pattern
+    /// [default: beside the input, with the model's name]
+    #[arg(short, long)]
+    pub(crate) output: Option<String>,
+
+    /// A model at hand: lift, lift-x4, lift-x2, bicubic, lanczos
+    /// [default: lift; ×4 up to 576 lines, ×2 above]
+    #[arg(short, long, conflicts_with = "weights", help_heading = "Model")]
+    pub(crate) model: Option<String>,
+
+    /// A checkpoint file (.pth, .safetensors); its architecture is read off it
+    #[arg(short, long, value_name = "FILE", help_heading = "Model")]
+    pub(crate) weights: Option<PathBuf>,
+
+    /// Denoise strength of realesr-general-x4v3, 0 to 1: mixes in the wdn checkpoint that lies beside --weights
+    #[arg(long, value_name = "STRENGTH", requires = "weights", value_parser = unit_interval, help_heading = "Model")]
+    pub(crate) denoise: Option<f32>,
+
+    /// The wdn checkpoint, where it does not lie beside --weights
+    #[arg(long, value_name = "FILE", requires = "denoise", help_heading = "Model")]
+    pub(crate) denoise_weights: Option<PathBuf>,
+
+    /// Size of the result: the input's times this, such as 2 or 1.5; the network runs at its own scale, then a resize
+    #[arg(long, value_name = "FACTOR", conflicts_with = "size", value_parser = factor, help_heading = "Size and part")]
+    pub(crate) scale: Option<f64>,
+
+    /// Size of the result: WxH, or the shorter side as 720p, 1080p, 1440p, 4k, 8k
+    #[arg(long, value_parser = size, help_heading = "Size and part")]
+    pub(crate) size: Option<Target>,
+
+    /// Begin here: seconds, M:SS or H:MM:SS, with decimals; the result begins at zero
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Size and part")]
+    pub(crate) start: Option<Duration>,
+
+    /// End before here
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Size and part")]
+    pub(crate) end: Option<Duration>,
+
+    /// Make at most so many frames
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Size and part")]
+    pub(crate) frames: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+
+    /// Refuse the run where frames, queues and network need more memory than this, such as 4GiB
+    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Device")]
+    pub(crate) memory: Option<usize>,
+
+    /// Video encoder, by FFmpeg's name [default: libx264; libvpx-vp9 in WebM; png for images]
+    #[arg(long, help_heading = "Output")]
+    pub(crate) codec: Option<String>,
+
+    /// Quality of the encoder, lower is better and larger [default: 16 for libx264]
+    #[arg(long, help_heading = "Output")]
+    pub(crate) crf: Option<f32>,
+
+    /// Speed of the encoder, such as slow or veryfast [default: medium for libx264]
+    #[arg(long, help_heading = "Output")]
+    pub(crate) preset: Option<String>,
+
+    /// Further options of the encoder
+    #[arg(long, value_name = "K=V:K=V", value_parser = encoder_options, help_heading = "Output")]
+    pub(crate) encoder_options: Option<Pairs>,
+
+    /// What to copy beside the video: all, none, or some of audio,subtitles,chapters,attachments,metadata,data
+    #[arg(long, value_name = "KINDS", default_value = "all", help_heading = "Output")]
+    pub(crate) copy: String,
+
+    /// Write PNG images with 16 bits a sample
+    #[arg(long, help_heading = "Output")]
+    pub(crate) png16: bool,
+
+    /// Frames a second of an image sequence, such as 25 or 24000/1001
+    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "Size and part")]
+    pub(crate) frame_rate: Option<(i32, i32)>,
+
+    /// Replace the output if it exists
+    #[arg(long, help_heading = "Output")]
+    pub(crate) overwrite: bool,
+
+    /// How progress is shown, on stderr
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto, help_heading = "Output")]
+    pub(crate) progress: ProgressMode,
+}
+
+/// Where and how precisely to compute.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Compute {
+    /// Where the network runs: auto or cpu
+    #[arg(long, default_value = "auto", help_heading = "Device")]
+    pub(crate) device: String,
+
+    /// auto takes bf16 where the processor multiplies it natively and the network allows it
+    #[arg(long, value_enum, default_value_t = PrecisionChoice::Auto, help_heading = "Device")]
+    pub(crate) precision: PrecisionChoice,
+
+    /// Threads of the network [default: one for each processor core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Device")]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrecisionChoice {
+    Auto,
+    F32,
+    Bf16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressMode {
+    /// A bar on a terminal, lines elsewhere
+    Auto,
+    /// A line every few seconds
+    Plain,
+    /// One JSON object a line, for machines
+    Json,
+    /// Nothing but errors
+    None,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Probe {
+    /// A film, a URL, `-`, or an image pattern
+    pub(crate) input: String,
+
+    /// As one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Models {
+    #[command(subcommand)]
+    pub(crate) command: Option<ModelsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// List the models built in
+    List {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what a model or a checkpoint file is
+    Show {
+        /// A model's name or a file (.pth, .safetensors)
+        model: String,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Bench {
+    /// Models to measure [default: those built in]
+    #[arg(short, long)]
+    pub(crate) model: Vec<String>,
+
+    /// Checkpoint files to measure
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) weights: Vec<PathBuf>,
+
+    /// Sizes of the input frames
+    #[arg(long, value_name = "WxH", default_values = ["320x180", "640x360"], value_parser = exact_size)]
+    pub(crate) input: Vec<Size>,
+
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+
+    /// Seconds to measure each, after the warm-up
+    #[arg(long, default_value_t = 3.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+
+    /// As one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// Folder for the films and the picture
+    #[arg(short, long, default_value = "framelift-demo")]
+    pub(crate) output: PathBuf,
+
+    /// A model at hand
+    #[arg(short, long, default_value = "lift-x4")]
+    pub(crate) model: String,
+
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+}
+
+/// Options as key and value.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pairs(pub(crate) Vec<(String, String)>);
+
+impl Upscale {
+    /// The part of the film asked for.
+    pub(crate) fn part(&self) -> PartSpec {
+        PartSpec { start: self.start, end: self.end, frames: self.frames }
+    }
+
+    /// The size asked for, if any.
+    pub(crate) fn target(&self) -> Option<Target> {
+        self.size.or(self.scale.map(Target::Scale))
+    }
+}
+
+fn unit_interval(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|v| (0.0..=1.0).contains(v)).ok_or_else(|| "a number from 0 to 1 is wanted".to_owned())
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    let wanted = || "a number over 0 and up to 64 is wanted, such as 2 or 1.5".to_owned();
+    text.parse().ok().filter(|&v: &f64| v > 0.0 && v <= 64.0).ok_or_else(wanted)
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|&v: &f64| v > 0.0 && v <= 3600.0).ok_or_else(|| "seconds over 0 are wanted".to_owned())
+}
+
+fn exact_size(text: &str) -> Result<Size, String> {
+    let parsed = text.split_once(['x', 'X']).and_then(|(w, h)| Some(Size::new(w.parse().ok()?, h.parse().ok()?)));
+    parsed.filter(|size| !size.is_empty()).ok_or_else(|| "WxH is wanted, such as 640x360".to_owned())
+}
+
+fn size(text: &str) -> Result<Target, String> {
+    let lower = text.to_ascii_lowercase();
+    let side = match lower.as_str() {
+        "4k" => Some(2160),
+        "8k" => Some(4320),
+        _ => lower.strip_suffix('p').and_then(|lines| lines.parse().ok()),
+    };
+    match side {
+        Some(side) => Ok(Target::ShortSide(side)),
+        None => exact_size(text)
+            .map(Target::Exact)
+            .map_err(|_| "WxH, 720p, 1080p, 1440p, 4k or 8k is wanted".to_owned()),
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let wanted = || "a time is wanted: seconds, M:SS or H:MM:SS, such as 90, 1:30 or 0:01:30.5".to_owned();
+    let parts: Vec<&str> = text.split(':').collect();
+    let Some((last, whole)) = parts.split_last().filter(|(_, whole)| whole.len() <= 2) else { return Err(wanted()) };
+    let last: f64 = last.parse().map_err(|_| wanted())?;
+    let mut minutes: u32 = 0;
+    for part in whole {
+        let part: u32 = part.parse().map_err(|_| wanted())?;
+        minutes = minutes.checked_mul(60).and_then(|m| m.checked_add(part)).ok_or_else(wanted)?;
+    }
+    Duration::try_from_secs_f64(f64::from(minutes) * 60.0 + last).map_err(|_| wanted())
+}
+
+fn bytes(text: &str) -> Result<usize, String> {
+    let wanted = || "a size is wanted, such as 4GiB, 800MiB or 1000000000".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| wanted())?;
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1024.0 * 1024.0,
+        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        _ => return Err(wanted()),
+    };
+    let bytes = number * factor;
+    if bytes >= 1.0 && bytes < 2f64.powi(63) { Ok(bytes as usize) } else { Err(wanted()) }
+}
+
+fn rate(text: &str) -> Result<(i32, i32), String> {
+    let wanted = || "frames a second are wanted, such as 25, 23.976 or 24000/1001".to_owned();
+    let positive = |v: &i32| *v > 0;
+    if let Some((num, den)) = text.split_once('/') {
+        let parse = |t: &str| t.parse::<i32>().ok().filter(positive);
+        return parse(num).zip(parse(den)).ok_or_else(wanted);
+    }
+    let value: f64 = text.parse().map_err(|_| wanted())?;
+    if !(value > 0.0 && value <= 1000.0) {
+        return Err(wanted());
+    }
+    // 23.976, 29.97, 59.94 mean the rates of NTSC.
+    let ntsc = (value * 1.001).round();
+    Ok(if value.fract() != 0.0 && (ntsc / 1.001 - value).abs() < 0.005 {
+        (ntsc as i32 * 1000, 1001)
+    } else {
+        ((value * 1000.0).round() as i32, 1000)
+    })
+}
+
+fn encoder_options(text: &str) -> Result<Pairs, String> {
+    let pair = |item: &str| match item.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("`{item}` is not KEY=VALUE; separate options by a colon, such as tune=film:bf=2")),
+    };
+    text.split(':').map(pair).collect::<Result<_, _>>().map(Pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(time("90").unwrap(), Duration::from_secs(90));
+        assert_eq!(time("1:30.5").unwrap(), Duration::from_millis(90_500));
+        assert_eq!(time("2:00:01").unwrap(), Duration::from_secs(7201));
+        for bad in ["", "x", "-1", "1:2:3:4", "1:x", "inf", "NaN"] {
+            assert!(time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("1080p").unwrap(), Target::ShortSide(1080));
+        assert_eq!(size("4K").unwrap(), Target::ShortSide(2160));
+        assert_eq!(size("640x360").unwrap(), Target::Exact(Size::new(640, 360)));
+        for bad in ["", "0x9", "9", "axb", "-1x5", "p"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn memory_sizes() {
+        assert_eq!(bytes("4GiB").unwrap(), 4 << 30);
+        assert_eq!(bytes("1.5g").unwrap(), 3 << 29);
+        assert_eq!(bytes("800MB").unwrap(), 800_000_000);
+        for bad in ["", "x", "-1", "1TBs", "0", "1e300g"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates() {
+        assert_eq!(rate("25").unwrap(), (25_000, 1000));
+        assert_eq!(rate("23.976").unwrap(), (24_000, 1001));
+        assert_eq!(rate("30000/1001").unwrap(), (30_000, 1001));
+        assert_eq!(rate("12.5").unwrap(), (12_500, 1000));
+        for bad in ["0", "-3", "a", "1/0", "1e9"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+}

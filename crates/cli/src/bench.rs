@@ -1,0 +1,147 @@
+//! `framelift bench`: networks alone, on frames of noise.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use framelift::engine::{Engine, HostTensor, Precision, Shape, Support};
+use framelift::{Model, Size};
+use serde_json::{Value, json};
+
+use crate::args::{Bench, PrecisionChoice};
+use crate::report::{human_bytes, out};
+use crate::{Failure, upscale};
+
+/// Frames before the clock starts: pools are filled, caches warm, the look-ahead primed.
+const WARM_UP: usize = 3;
+
+pub(crate) fn bench(args: &Bench) -> Result<(), Failure> {
+    let mut models: Vec<Model> = Vec::new();
+    for name in &args.model {
+        models.push(Model::named(name)?);
+    }
+    for file in &args.weights {
+        models.push(Model::open(file)?);
+    }
+    if models.is_empty() {
+        models = vec![Model::named("lift-x4")?, Model::named("lift-x2")?];
+    }
+    let device = upscale::device(&args.compute)?;
+    let engine = device.engine()?;
+    let precisions: Vec<Precision> = match (args.compute.precision, engine.support(Precision::Bf16)) {
+        (PrecisionChoice::Auto, Support::Native) => vec![Precision::F32, Precision::Bf16],
+        (PrecisionChoice::Auto | PrecisionChoice::F32, _) => vec![Precision::F32],
+        (PrecisionChoice::Bf16, _) => vec![Precision::Bf16],
+    };
+    if !args.json {
+        out(&format!("{}: {}", engine.info().name, engine.info().detail));
+        out(&format!(
+            "{:<28} {:>9}  {:<5} {:>9} {:>9} {:>8} {:>9}  {:>9}",
+            "model", "input", "", "ms/frame", "best", "fps", "GFLOP/s", "memory"
+        ));
+    }
+    let mut results = Vec::new();
+    for model in &models {
+        for &size in &args.input {
+            for &precision in &precisions {
+                let result = measure(args, &engine, model, size, precision)?;
+                if !args.json {
+                    out(&row(&result));
+                }
+                results.push(result);
+            }
+        }
+    }
+    if args.json {
+        out(&json!({
+            "engine": engine.info().name,
+            "detail": engine.info().detail,
+            "results": results.iter().map(|r| as_json(args, r)).collect::<Vec<_>>(),
+        })
+        .to_string());
+    }
+    Ok(())
+}
+
+struct Measured {
+    model: String,
+    size: Size,
+    precision: Precision,
+    frames: usize,
+    median_ms: f64,
+    min_ms: f64,
+    gflop_per_frame: f64,
+    peak_bytes: usize,
+}
+
+/// The time of each push in the middle of a shot: the tensor of a frame in, the tensor of a result out.
+fn measure(
+    args: &Bench,
+    engine: &Arc<dyn Engine>,
+    model: &Model,
+    size: Size,
+    precision: Precision,
+) -> Result<Measured, Failure> {
+    let device = framelift::DeviceOptions { precision: Some(precision), ..upscale::device(&args.compute)? };
+    let network = model.prepare(Arc::clone(engine), &device)?;
+    let shape = Shape::new(size.height as usize, size.width as usize, 3);
+    let mut noise = 1u32;
+    let frame = engine.from_host(
+        &HostTensor::from_fn(shape, |_, _, _| {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (noise >> 8) as f32 / (1 << 24) as f32
+        }),
+        Precision::F32,
+    )?;
+    let mut shot = Arc::clone(&network).begin();
+    for _ in 0..WARM_UP {
+        shot.push(frame.clone())?;
+    }
+    let begun = Instant::now();
+    let mut times_ms = Vec::new();
+    while times_ms.len() < 3 || begun.elapsed().as_secs_f64() < args.seconds {
+        let at = Instant::now();
+        let results = shot.push(frame.clone())?;
+        times_ms.push(at.elapsed().as_secs_f64() * 1e3);
+        drop(results);
+    }
+    times_ms.sort_by(f64::total_cmp);
+    Ok(Measured {
+        model: model.name().to_owned(),
+        size,
+        precision,
+        frames: times_ms.len(),
+        median_ms: times_ms[times_ms.len() / 2],
+        min_ms: times_ms[0],
+        gflop_per_frame: 2e-9 * (network.descriptor().macs_per_pixel * size.pixels()) as f64,
+        peak_bytes: engine.memory().peak_bytes,
+    })
+}
+
+fn row(m: &Measured) -> String {
+    format!(
+        "{:<28} {:>9}  {:<5} {:>9.2} {:>9.2} {:>8.2} {:>9.1}  {:>9}",
+        m.model,
+        m.size.to_string(),
+        m.precision.name(),
+        m.median_ms,
+        m.min_ms,
+        1e3 / m.median_ms,
+        m.gflop_per_frame / (m.median_ms * 1e-3),
+        human_bytes(m.peak_bytes as u64),
+    )
+}
+
+fn as_json(args: &Bench, m: &Measured) -> Value {
+    json!({
+        "model": m.model,
+        "width": m.size.width,
+        "height": m.size.height,
+        "precision": m.precision.name(),
+        "threads": args.compute.threads,
+        "frames": m.frames,
+        "ms_per_frame": m.median_ms,
+        "ms_min": m.min_ms,
+        "gflop_per_frame": m.gflop_per_frame,
+        "peak_bytes": m.peak_bytes,
+    })
+}

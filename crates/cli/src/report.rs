@@ -1,0 +1,233 @@
+//! What people and machines are told: results on stdout, all else on stderr.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use framelift::{Event, Plan, Progress, Summary};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use crate::Failure;
+use crate::args::ProgressMode;
+
+/// A line on stdout. A closed pipe is nobody's loss.
+pub(crate) fn out(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// A line on stderr.
+pub(crate) fn err(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Says why the command failed.
+pub(crate) fn failure(failure: &Failure, json: bool) {
+    if json {
+        let event = json!({"event": "error", "message": failure.to_string(), "exit_code": failure.kind().exit_code()});
+        err(&event.to_string());
+    } else {
+        err(&format!("framelift: {failure}"));
+    }
+}
+
+/// Time between lines of plain progress.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Time between lines of JSON progress; the first and last frame always have one.
+const JSON_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Shows the events of a run.
+pub(crate) struct Reporter {
+    mode: Mode,
+    last_line: Mutex<Option<Instant>>,
+}
+
+enum Mode {
+    Bar(ProgressBar),
+    Plain,
+    Json,
+    None,
+}
+
+impl Reporter {
+    pub(crate) fn new(mode: ProgressMode) -> Self {
+        let mode = match mode {
+            ProgressMode::Auto if std::io::stderr().is_terminal() => Mode::Bar(bar()),
+            ProgressMode::Auto | ProgressMode::Plain => Mode::Plain,
+            ProgressMode::Json => Mode::Json,
+            ProgressMode::None => Mode::None,
+        };
+        Self { mode, last_line: Mutex::new(None) }
+    }
+
+    pub(crate) fn event(&self, event: &Event) {
+        match event {
+            Event::Started(plan) => self.started(plan),
+            Event::Notice(notice) => self.notice(notice),
+            Event::Progress(progress) => self.progress(progress),
+            _ => {}
+        }
+    }
+
+    /// What is about to happen, in a line.
+    pub(crate) fn heading(&self, text: &str) {
+        match &self.mode {
+            Mode::Bar(_) | Mode::Plain => err(text),
+            Mode::Json | Mode::None => {}
+        }
+    }
+
+    fn started(&self, plan: &Plan) {
+        let Plan { input, output, frames, encoder, memory_bytes, .. } = plan;
+        match &self.mode {
+            Mode::Bar(_) | Mode::Plain => {
+                let frames = frames.map_or_else(|| "frames".to_owned(), |n| format!("{n} frames"));
+                let memory = human_bytes(*memory_bytes as u64);
+                err(&format!("{input} -> {output}, {frames}, encoder {encoder}, about {memory} of memory beside codecs"));
+            }
+            Mode::Json => err(&json!({
+                "event": "started", "input": input.to_string(), "output": output.to_string(),
+                "frames_total": frames, "encoder": encoder, "memory_bytes": memory_bytes,
+            })
+            .to_string()),
+            Mode::None => {}
+        }
+        if let (Mode::Bar(bar), Some(frames)) = (&self.mode, frames) {
+            bar.set_length(*frames);
+        }
+    }
+
+    fn notice(&self, notice: &str) {
+        match &self.mode {
+            Mode::Bar(bar) => bar.suspend(|| err(&format!("note: {notice}"))),
+            Mode::Plain => err(&format!("note: {notice}")),
+            Mode::Json => err(&json!({"event": "notice", "message": notice}).to_string()),
+            Mode::None => {}
+        }
+    }
+
+    fn progress(&self, progress: &Progress) {
+        let Progress { frames_done, frames_total, position, fps, eta, elapsed } = progress;
+        match &self.mode {
+            Mode::Bar(bar) => {
+                if let Some(total) = frames_total {
+                    bar.set_length(*total);
+                }
+                bar.set_position(*frames_done);
+                let eta = eta.map_or_else(String::new, |eta| format!(", {} left", human_time(eta)));
+                bar.set_message(format!("{position}  {fps:.2} fps{eta}"));
+            }
+            Mode::Plain if self.due(PLAIN_INTERVAL) => err(&plain(progress)),
+            Mode::Json if self.due(JSON_INTERVAL) || Some(*frames_done) == *frames_total => err(&json!({
+                "event": "progress", "frames_done": frames_done, "frames_total": frames_total,
+                "position_s": position.seconds(), "fps": fps, "eta_s": eta.map(|eta| eta.as_secs_f64()),
+                "elapsed_s": elapsed.as_secs_f64(),
+            })
+            .to_string()),
+            _ => {}
+        }
+    }
+
+    /// The last word on a run that ended well.
+    pub(crate) fn finished(&self, output: &str, summary: &Summary) {
+        let Summary { frames, size, elapsed, first_frame, network } = summary;
+        let fps = *frames as f64 / elapsed.as_secs_f64().max(1e-9);
+        match &self.mode {
+            Mode::Bar(bar) => {
+                bar.finish_and_clear();
+                err(&format!("{output}: {frames} frames of {size} in {} ({fps:.2} fps)", human_time(*elapsed)));
+            }
+            Mode::Plain => {
+                err(&format!("{output}: {frames} frames of {size} in {} ({fps:.2} fps)", human_time(*elapsed)));
+            }
+            Mode::Json => err(&json!({
+                "event": "finished", "output": output, "frames": frames, "size": size.to_string(),
+                "elapsed_s": elapsed.as_secs_f64(), "first_frame_s": first_frame.as_secs_f64(),
+                "network_s": network.as_secs_f64(), "fps": fps,
+            })
+            .to_string()),
+            Mode::None => {}
+        }
+    }
+
+    /// Clears the bar before an error is shown.
+    pub(crate) fn abandon(&self) {
+        if let Mode::Bar(bar) = &self.mode {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn due(&self, interval: Duration) -> bool {
+        let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|at| at.elapsed() >= interval);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn plain(progress: &Progress) -> String {
+    let Progress { frames_done, frames_total, position, fps, eta, .. } = progress;
+    let mut line = format!("frame {frames_done}");
+    if let Some(total) = frames_total {
+        let _ = write!(line, " of {total}");
+    }
+    let _ = write!(line, ", {position}, {fps:.2} fps");
+    if let Some(eta) = eta {
+        let _ = write!(line, ", {} left", human_time(*eta));
+    }
+    line
+}
+
+/// `42 s`, `3 min 20 s`, `2 h 05 min`.
+pub(crate) fn human_time(time: Duration) -> String {
+    let s = time.as_secs_f64();
+    let whole = s.round() as u64;
+    match whole {
+        0..10 => format!("{s:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
+/// `512 bytes`, `3.4 MiB`.
+pub(crate) fn human_bytes(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut name = "bytes";
+    for unit in units {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        name = unit;
+    }
+    if name == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {name}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_read_well() {
+        assert_eq!(human_time(Duration::from_millis(1234)), "1.2 s");
+        assert_eq!(human_time(Duration::from_secs(59)), "59 s");
+        assert_eq!(human_time(Duration::from_secs(200)), "3 min 20 s");
+        assert_eq!(human_time(Duration::from_secs(7500)), "2 h 05 min");
+        assert_eq!(human_bytes(512), "512 bytes");
+        assert_eq!(human_bytes(3_565_158), "3.4 MiB");
+    }
+}

@@ -1,0 +1,117 @@
+//! Errors, grouped by who must act.
+
+use framelift_engine::EngineError;
+use framelift_media::MediaError;
+use framelift_pipeline::{PipelineError, SessionError};
+
+/// Who must act on an [`Error`]. Each kind has an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The call or command line: options that do not exist or do not fit together (2).
+    Usage,
+    /// The input: a film or checkpoint that cannot be read (3).
+    Input,
+    /// A limit: memory or size (4).
+    Limits,
+    /// The device (5).
+    Device,
+    /// The output or the disk (6).
+    Output,
+    /// A bug in framelift (70).
+    Bug,
+    /// Nobody: the run was stopped on request (130).
+    Interrupted,
+}
+
+impl ErrorKind {
+    /// The exit code of the command `framelift`.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Usage => 2,
+            Self::Input => 3,
+            Self::Limits => 4,
+            Self::Device => 5,
+            Self::Output => 6,
+            Self::Bug => 70,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// A failure, with its cause and a remedy in its message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Reading, upscaling or writing a film.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// A model or checkpoint.
+    #[error(transparent)]
+    Model(#[from] crate::ModelError),
+    /// The engine could not be made.
+    #[error("{0}")]
+    Device(String),
+    /// The engine failed while a network was prepared.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl From<MediaError> for Error {
+    fn from(error: MediaError) -> Self {
+        Self::Pipeline(error.into())
+    }
+}
+
+impl From<SessionError> for Error {
+    fn from(error: SessionError) -> Self {
+        Self::Pipeline(error.into())
+    }
+}
+
+impl Error {
+    /// Who must act.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Pipeline(error) => pipeline_kind(error),
+            Self::Model(error) => error.kind(),
+            Self::Device(_) => ErrorKind::Device,
+            Self::Engine(error) => engine_kind(error),
+        }
+    }
+}
+
+fn pipeline_kind(error: &PipelineError) -> ErrorKind {
+    match error {
+        PipelineError::Media(error) => match error.kind() {
+            framelift_media::ErrorKind::Usage => ErrorKind::Usage,
+            framelift_media::ErrorKind::Input => ErrorKind::Input,
+            framelift_media::ErrorKind::Output => ErrorKind::Output,
+            framelift_media::ErrorKind::Interrupted => ErrorKind::Interrupted,
+            framelift_media::ErrorKind::Internal => ErrorKind::Bug,
+        },
+        PipelineError::Session(SessionError::Frame { source, .. } | SessionError::End(source)) => engine_kind(source),
+        PipelineError::Session(SessionError::TooSmall { .. } | SessionError::NotMultiple { .. })
+        | PipelineError::Memory { .. }
+        | PipelineError::OutputSize { .. } => ErrorKind::Limits,
+        PipelineError::Session(SessionError::SizeChanged { .. })
+        | PipelineError::NoVideo
+        | PipelineError::NoFrames => ErrorKind::Input,
+        PipelineError::EmptyRange => ErrorKind::Usage,
+        PipelineError::Session(SessionError::Count { .. })
+        | PipelineError::Lost { .. }
+        | PipelineError::Panic { .. } => ErrorKind::Bug,
+        PipelineError::Thread { .. } => ErrorKind::Limits,
+        PipelineError::Interrupted => ErrorKind::Interrupted,
+    }
+}
+
+fn engine_kind(error: &EngineError) -> ErrorKind {
+    match error {
+        EngineError::OutOfMemory { .. } => ErrorKind::Limits,
+        EngineError::Unsupported { .. } | EngineError::NonFinite { .. } => ErrorKind::Device,
+        EngineError::Shape(_) | EngineError::Foreign { .. } => ErrorKind::Bug,
+    }
+}

@@ -1,0 +1,153 @@
+//! File to file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use framelift_frame::Size;
+use framelift_media::{CopyPolicy, Demuxer, Filter, Input, MediaInfo, Output, ReadOptions, WriteOptions};
+use framelift_pipeline::{CancelToken, Event, Job, PartSpec, PipelineError, Summary, Target, Upscale, run};
+
+use crate::model::Kind;
+use crate::{DeviceOptions, Error, Model};
+
+/// Upscales a film from file to file: every frame, timestamp and stream kept.
+///
+/// ```no_run
+/// use framelift::{Model, Target, Upscaler};
+///
+/// let summary = Upscaler::new("holiday.mp4", "holiday-4x.mkv")
+///     .model(Model::named("lift-x4")?)
+///     .target(Target::ShortSide(1080))
+///     .on_event(|event| println!("{event:?}"))
+///     .run()?;
+/// println!("{} frames in {:?}", summary.frames, summary.elapsed);
+/// # Ok::<(), framelift::Error>(())
+/// ```
+pub struct Upscaler {
+    input: String,
+    output: String,
+    model: Option<Model>,
+    target: Option<Target>,
+    part: PartSpec,
+    device: DeviceOptions,
+    read: ReadOptions,
+    write: WriteOptions,
+    cancel: CancelToken,
+    on_event: Box<dyn Fn(Event) + Send + Sync>,
+}
+
+impl Upscaler {
+    /// From `input` (a file, a URL, `-`, or an image pattern) to `output` (a file, `-`, or a PNG pattern).
+    #[must_use]
+    pub fn new(input: impl Into<String>, output: impl Into<String>) -> Self {
+        Self {
+            input: input.into(),
+            output: output.into(),
+            model: None,
+            target: None,
+            part: PartSpec::default(),
+            device: DeviceOptions::default(),
+            read: ReadOptions::default(),
+            write: WriteOptions::default(),
+            cancel: CancelToken::new(),
+            on_event: Box::new(|_| ()),
+        }
+    }
+
+    /// The model. By default the built-in one: ×4 for films of up to [`Model::X4_LINES`] lines, ×2 above.
+    #[must_use]
+    pub fn model(mut self, model: Model) -> Self {
+        self.model = Some(model);
+        self
+    }
+
+    /// The size of the result; by default the model's scale.
+    #[must_use]
+    pub fn target(mut self, target: Target) -> Self {
+        self.target = Some(target);
+        self
+    }
+
+    /// The part of the film to work on.
+    #[must_use]
+    pub fn part(mut self, part: PartSpec) -> Self {
+        self.part = part;
+        self
+    }
+
+    /// Where to compute.
+    #[must_use]
+    pub fn device(mut self, device: DeviceOptions) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// How the input is read.
+    #[must_use]
+    pub fn read(mut self, read: ReadOptions) -> Self {
+        self.read = read;
+        self
+    }
+
+    /// How the output is written.
+    #[must_use]
+    pub fn write(mut self, write: WriteOptions) -> Self {
+        self.write = write;
+        self
+    }
+
+    /// What to copy beside the video.
+    #[must_use]
+    pub fn copy(mut self, copy: CopyPolicy) -> Self {
+        self.write.copy = copy;
+        self
+    }
+
+    /// Stops the run when the token is used.
+    #[must_use]
+    pub fn cancel(mut self, token: &CancelToken) -> Self {
+        self.cancel = token.clone();
+        self
+    }
+
+    /// Called with what happens, from several threads.
+    #[must_use]
+    pub fn on_event(mut self, on_event: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        self.on_event = Box::new(on_event);
+        self
+    }
+
+    /// Does the work. The output appears under its name only when it is whole.
+    ///
+    /// # Errors
+    /// The root cause; [`Error::kind`] says who must act. Nothing is left under the output's name.
+    pub fn run(self) -> Result<Summary, Error> {
+        let output = Output::parse(&self.output)?;
+        let mut read = self.read;
+        read.interrupt = Some(self.cancel.flag());
+        let input = Demuxer::open(&Input::parse(&self.input)?, &read)?;
+        let size = video_size(input.info())?;
+        let model = match self.model {
+            Some(model) => model,
+            None => Model::default_for(size)?,
+        };
+        let target = self.target.unwrap_or(Target::Scale(f64::from(model.scale())));
+        let upscale = match model.kind() {
+            Kind::Resample(filter) => Upscale::Resample(*filter),
+            Kind::Network(_) => {
+                let engine = self.device.engine()?;
+                Upscale::Network { network: model.prepare(Arc::clone(&engine), &self.device)?, engine }
+            }
+        };
+        let memory_limit_bytes = self.device.memory_limit_bytes;
+        let job = Job { input, output, write: self.write, upscale, target, part: self.part, memory_limit_bytes };
+        Ok(run(job, &self.cancel, &*self.on_event)?)
+    }
+}
+
+fn video_size(info: &MediaInfo) -> Result<Size, Error> {
+    match info.video_stream() {
+        Some((_, video)) => Ok(video.size),
+        None => Err(PipelineError::NoVideo.into()),
+    }
+}

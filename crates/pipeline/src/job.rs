@@ -1,0 +1,201 @@
+//! What a run is told, and what it tells.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use framelift_engine::Engine;
+use framelift_frame::Size;
+use framelift_media::{Demuxer, Filter, Output, WriteOptions};
+use framelift_nets::Network;
+
+use crate::{PipelineError, Progress};
+
+/// One film to work on, opened, and what is to become of it.
+pub struct Job {
+    /// The film.
+    pub input: Demuxer,
+    /// Where the result goes.
+    pub output: Output,
+    /// How it is written. The run sets its trimming and its filter.
+    pub write: WriteOptions,
+    /// What makes the pixels.
+    pub upscale: Upscale,
+    /// The size of the result.
+    pub target: Target,
+    /// Which part of the film.
+    pub part: PartSpec,
+    /// Ceiling on memory; the run is refused where its plan needs more.
+    pub memory_limit_bytes: Option<usize>,
+}
+
+/// What makes the pixels.
+pub enum Upscale {
+    /// A network on an engine, then a resize to the target size where that differs.
+    Network {
+        /// Where it computes.
+        engine: Arc<dyn Engine>,
+        /// What it computes.
+        network: Arc<dyn Network>,
+    },
+    /// No network: the filter alone.
+    Resample(Filter),
+}
+
+impl Upscale {
+    /// Output pixels for each input pixel along a side, before the resize.
+    #[must_use]
+    pub fn scale(&self) -> u32 {
+        match self {
+            Self::Network { network, .. } => network.descriptor().scale,
+            Self::Resample(_) => 1,
+        }
+    }
+
+    /// The filter of the resize to the target size.
+    #[must_use]
+    pub fn filter(&self) -> Filter {
+        match self {
+            Self::Network { .. } => Filter::Lanczos,
+            Self::Resample(filter) => *filter,
+        }
+    }
+}
+
+/// The size asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target {
+    /// The input's size times a factor.
+    Scale(f64),
+    /// Exactly this.
+    Exact(Size),
+    /// The shorter side has this many pixels, the other follows the input's shape, rounded to an even number.
+    ShortSide(u32),
+}
+
+/// The largest side of an output, in pixels.
+pub const MAX_SIDE_PX: u32 = 16_384;
+
+impl Target {
+    /// The output's size for frames of size `input`.
+    ///
+    /// # Errors
+    /// [`PipelineError::OutputSize`] where a side is below 1 or over [`MAX_SIDE_PX`].
+    pub fn resolve(self, input: Size) -> Result<Size, PipelineError> {
+        let (w, h) = (f64::from(input.width), f64::from(input.height));
+        let (width, height) = match self {
+            Self::Scale(factor) => ((w * factor).round(), (h * factor).round()),
+            Self::Exact(size) => (f64::from(size.width), f64::from(size.height)),
+            Self::ShortSide(side) => {
+                let side = f64::from(side);
+                let long = (side * w.max(h) / w.min(h) / 2.0).round() * 2.0;
+                if w >= h { (long, side) } else { (side, long) }
+            }
+        };
+        let fits = 1.0..=f64::from(MAX_SIDE_PX);
+        if fits.contains(&width) && fits.contains(&height) {
+            Ok(Size::new(width as u32, height as u32))
+        } else {
+            Err(PipelineError::OutputSize { width, height, max: MAX_SIDE_PX })
+        }
+    }
+}
+
+/// Which part of a film to work on. Times are from the film's first moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PartSpec {
+    /// Frames before this are left out; the result begins at zero.
+    pub start: Option<Duration>,
+    /// Frames from here on are left out.
+    pub end: Option<Duration>,
+    /// At most so many frames.
+    pub frames: Option<u64>,
+}
+
+/// Stops a run from another thread. Clones share the flag.
+#[derive(Clone, Debug, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// A token that has not been used.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks the run to stop; it ends with [`PipelineError::Interrupted`] and leaves no output.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked to.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself, for code that knows no token.
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+/// What a run tells while it works.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The plan is made, the work begins.
+    Started(Plan),
+    /// Something the user should know: an assumption, a stream left out.
+    Notice(String),
+    /// A frame was finished.
+    Progress(Progress),
+}
+
+/// What a run is going to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Size of the film's frames.
+    pub input: Size,
+    /// Size of the result's frames.
+    pub output: Size,
+    /// Frames to be made, as far as the film says.
+    pub frames: Option<u64>,
+    /// The encoder's name.
+    pub encoder: String,
+    /// The most memory that frames, queues and the network will hold, estimated; encoder and decoder not counted.
+    pub memory_bytes: usize,
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Summary {
+    /// Frames read and written.
+    pub frames: u64,
+    /// Size of the result's frames.
+    pub size: Size,
+    /// Time from start to the finished file.
+    pub elapsed: Duration,
+    /// Time from start to the first upscaled frame.
+    pub first_frame: Duration,
+    /// Time spent inside the network (or zero without one).
+    pub network: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_resolve() {
+        let pal = Size::new(720, 576);
+        assert_eq!(Target::Scale(1.5).resolve(pal).unwrap(), Size::new(1080, 864));
+        assert_eq!(Target::ShortSide(1080).resolve(Size::new(640, 360)).unwrap(), Size::new(1920, 1080));
+        assert_eq!(Target::ShortSide(1080).resolve(Size::new(360, 640)).unwrap(), Size::new(1080, 1920));
+        assert_eq!(Target::Exact(Size::new(3, 5)).resolve(pal).unwrap(), Size::new(3, 5));
+        for bad in [Target::Scale(0.0), Target::Scale(f64::NAN), Target::Scale(1e9), Target::Exact(Size::new(0, 9))] {
+            assert!(matches!(bad.resolve(pal), Err(PipelineError::OutputSize { .. })), "{bad:?}");
+        }
+    }
+}
