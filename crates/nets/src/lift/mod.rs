@@ -1,0 +1,192 @@
+//! lift: the built-in network, a causal recurrence with one frame of look-ahead, for any processor.
+//!
+//! For frame `t` of a shot, with `x(−1) = x(0)`, `x(T) = x(T−1)` and a hidden state that begins as zeros:
+//!
+//! ```text
+//! f = leaky(conv_in([x(t−1), x(t), x(t+1), hidden]), 0.1)        3×3, 9 + channels → channels
+//! for i in blocks:  f = f + body.i.1(leaky(body.i.0(f), 0.1))    3×3, channels → channels
+//! y = pixel_shuffle(conv_out(f), s) + bilinear(x(t), s)          3×3, channels → 3·s²
+//! hidden = f
+//! ```
+//! RGB in [0, 1], `h × w × 3`, to `s·h × s·w × 3`, not clamped.
+
+use std::sync::Arc;
+
+use framelift_engine::{Activation, Addend, Conv, ConvSpec, Engine, EngineError, Precision, Shape, Tensor, Upsample};
+
+use crate::reader::{ConvWeights, Reader};
+use crate::registry::{Detected, Weights};
+use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, known};
+
+const NAME: &str = "lift";
+const SLOPE: f32 = 0.1;
+/// Channels of the three frames.
+const FRAME_CHANNELS: usize = 9;
+
+/// Whether the names of the tensors are this network's.
+pub(crate) fn recognise(checkpoint: &Checkpoint) -> bool {
+    let has = |name| checkpoint.get(name).is_some_and(|weight| weight.shape().len() == 4);
+    has("conv_in.weight") && has("conv_out.weight") && has("body.0.0.weight")
+}
+
+/// Reads the weights and all numbers of the network.
+pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
+    let shape = |name: &str| checkpoint.get(name).map(|weight| weight.shape().to_vec()).unwrap_or_default();
+    let (channels, out) = (shape("conv_in.weight")[0], shape("conv_out.weight")[0]);
+    let all = checkpoint.tensors().values().filter(|weight| weight.shape().len() == 4).count();
+    let blocks = all.saturating_sub(2).div_ceil(2);
+    let scale = (out / 3).isqrt();
+    if channels == 0 || scale == 0 || scale * scale * 3 != out {
+        return Err(ModelError::Variant {
+            file: checkpoint.name().into(),
+            architecture: NAME,
+            what: format!("{channels} channels inside, {out} at the end: no pixels of three channels"),
+        });
+    }
+
+    let mut reader = Reader::new(checkpoint, NAME);
+    let weights = LiftWeights {
+        conv_in: reader.conv("conv_in", 3, FRAME_CHANNELS + channels, channels),
+        body: (0..blocks)
+            .map(|i| [0, 1].map(|j| reader.conv(&format!("body.{i}.{j}"), 3, channels, channels)))
+            .collect(),
+        conv_out: reader.conv("conv_out", 3, channels, out),
+        scale,
+    };
+    let parameters = reader.finish()?;
+
+    let (c, b, values) = (channels as u64, blocks as u64, out as u64);
+    let (purpose, licence) = known::purpose_and_licence(checkpoint, "whatever its checkpoint was trained for");
+    let descriptor = Descriptor {
+        architecture: NAME,
+        variant: format!("{channels} channels, {blocks} blocks"),
+        scale: scale as u32,
+        reach: Reach::Causal { lookahead: 1 },
+        size_multiple: 1,
+        min_side_px: 1,
+        parameters,
+        macs_per_pixel: 9 * ((9 + c) * c + 2 * b * c * c + c * values),
+        // Three frames and, in a block, its input, inner map and output, or at the end the features and the output;
+        // pictures are f32 and count twice, as in bf16.
+        values_per_pixel: 18 + (3 * c).max(c + 2 * values),
+        precisions: &[Precision::F32, Precision::Bf16],
+        purpose,
+        licence,
+    };
+    Ok(Detected::new(descriptor, weights))
+}
+
+struct LiftWeights {
+    conv_in: ConvWeights,
+    body: Vec<[ConvWeights; 2]>,
+    conv_out: ConvWeights,
+    scale: usize,
+}
+
+impl Weights for LiftWeights {
+    fn prepare(
+        &self,
+        descriptor: &Descriptor,
+        engine: Arc<dyn Engine>,
+        precision: Precision,
+    ) -> Result<Arc<dyn Network>, EngineError> {
+        let channels = self.conv_in.bias.len();
+        let conv = |conv: &ConvWeights, ins: &[usize], activation: Activation| {
+            let spec = ConvSpec::new(3, ins, conv.bias.len()).activation(activation).precision(precision, precision);
+            engine.prepare_conv(&spec, &conv.weights, &conv.bias)
+        };
+        let leaky = Activation::Leaky(SLOPE);
+        let conv_in = conv(&self.conv_in, &[3, 3, 3, channels], leaky.clone())?;
+        let mut body = Vec::with_capacity(self.body.len());
+        for [a, b] in &self.body {
+            body.push([conv(a, &[channels], leaky.clone())?, conv(b, &[channels], Activation::None)?]);
+        }
+        let last = ConvSpec::new(3, &[channels], self.conv_out.bias.len())
+            .pixel_shuffle(self.scale)
+            .precision(precision, Precision::F32);
+        let conv_out = engine.prepare_conv(&last, &self.conv_out.weights, &self.conv_out.bias)?;
+        Ok(Arc::new(Lift { descriptor: descriptor.clone(), precision, channels, conv_in, body, conv_out, engine }))
+    }
+}
+
+/// The network on an engine.
+struct Lift {
+    descriptor: Descriptor,
+    engine: Arc<dyn Engine>,
+    precision: Precision,
+    channels: usize,
+    conv_in: Conv,
+    body: Vec<[Conv; 2]>,
+    conv_out: Conv,
+}
+
+impl Lift {
+    /// The features of the frame in the middle, which are the next hidden state too.
+    fn features(&self, frames: [&Tensor; 3], hidden: Tensor) -> Result<Tensor, EngineError> {
+        let [before, now, after] = frames;
+        let mut features = self.engine.conv(&self.conv_in, &[before, now, after, &hidden], None)?;
+        drop(hidden);
+        for [a, b] in &self.body {
+            let inner = self.engine.conv(a, &[&features], None)?;
+            features = self.engine.conv(b, &[&inner], Some(Addend::same(&features)))?;
+        }
+        Ok(features)
+    }
+
+    fn zeros(&self, frame: &Tensor) -> Result<Tensor, EngineError> {
+        let Shape { height, width, .. } = frame.shape();
+        self.engine.zeros(Shape::new(height, width, self.channels), self.precision)
+    }
+}
+
+impl Network for Lift {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn begin(self: Arc<Self>) -> Box<dyn Shot> {
+        Box::new(LiftShot { network: self, before: None, now: None, hidden: None })
+    }
+}
+
+struct LiftShot {
+    network: Arc<Lift>,
+    /// The frame before the one to be made; none at the start.
+    before: Option<Tensor>,
+    /// The frame to be made, waiting for the one after it.
+    now: Option<Tensor>,
+    hidden: Option<Tensor>,
+}
+
+impl LiftShot {
+    /// Makes `now`, `after` being the frame after it.
+    fn make(&mut self, now: &Tensor, after: &Tensor) -> Result<Tensor, EngineError> {
+        let network = &self.network;
+        let hidden = match self.hidden.take() {
+            Some(hidden) => hidden,
+            None => network.zeros(now)?,
+        };
+        let before = self.before.as_ref().unwrap_or(now);
+        let features = network.features([before, now, after], hidden)?;
+        let base = Addend { tensor: now, upsample: Upsample::Bilinear };
+        let output = network.engine.conv(&network.conv_out, &[&features], Some(base))?;
+        self.hidden = Some(features);
+        Ok(output)
+    }
+}
+
+impl Shot for LiftShot {
+    fn push(&mut self, frame: Tensor) -> Result<Vec<Tensor>, EngineError> {
+        let Some(now) = self.now.replace(frame.clone()) else { return Ok(Vec::new()) };
+        let output = self.make(&now, &frame)?;
+        self.before = Some(now);
+        Ok(vec![output])
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Vec<Tensor>, EngineError> {
+        match self.now.take() {
+            Some(now) => Ok(vec![self.make(&now, &now)?]),
+            None => Ok(Vec::new()),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Tensors taken from a checkpoint one by one, and what is wrong at the end.
+
+use std::collections::BTreeSet;
+
+use crate::{Checkpoint, ModelError};
+
+/// Takes the tensors of a network out of a checkpoint. Missing tensors and those of another shape are noted, not
+/// refused one at a time, so that [`Reader::finish`] can name them all.
+pub(crate) struct Reader<'c> {
+    checkpoint: &'c Checkpoint,
+    architecture: &'static str,
+    taken: BTreeSet<String>,
+    missing: Vec<String>,
+    misshapen: Vec<String>,
+}
+
+/// Weights `[out][in][ky][kx]` and bias `[out]` of a convolution.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ConvWeights {
+    pub(crate) weights: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+}
+
+/// How many tensors a message names.
+const NAMED: usize = 4;
+
+impl<'c> Reader<'c> {
+    pub(crate) fn new(checkpoint: &'c Checkpoint, architecture: &'static str) -> Self {
+        Self { checkpoint, architecture, taken: BTreeSet::new(), missing: Vec::new(), misshapen: Vec::new() }
+    }
+
+    /// The convolution `name`: `name.weight`, `[out, ins, kernel, kernel]`, and `name.bias`.
+    pub(crate) fn conv(&mut self, name: &str, kernel: usize, ins: usize, out: usize) -> ConvWeights {
+        let weights = self.tensor(format!("{name}.weight"), &[out, ins, kernel, kernel]);
+        let bias = self.tensor(format!("{name}.bias"), &[out]);
+        ConvWeights { weights, bias }
+    }
+
+    /// The values of the tensor `name` of `shape`; none where it is missing.
+    pub(crate) fn tensor(&mut self, name: String, shape: &[usize]) -> Vec<f32> {
+        let values = match self.checkpoint.get(&name) {
+            None => {
+                self.missing.push(name.clone());
+                Vec::new()
+            }
+            Some(weight) if weight.shape() != shape => {
+                self.misshapen.push(format!("`{name}` has shape {:?} and not {shape:?}", weight.shape()));
+                Vec::new()
+            }
+            Some(weight) => weight.values().to_vec(),
+        };
+        self.taken.insert(name);
+        values
+    }
+
+    /// The number of weights taken, once every tensor of the network was found, every tensor of the checkpoint was
+    /// taken, and all values are finite.
+    pub(crate) fn finish(self) -> Result<u64, ModelError> {
+        let file = || self.checkpoint.name().to_owned();
+        let left: Vec<String> = self.checkpoint.tensors().keys().filter(|n| !self.taken.contains(*n)).cloned().collect();
+        let mut problems = Vec::new();
+        if !self.missing.is_empty() {
+            problems.push(format!("{} tensors are missing ({})", self.missing.len(), first_few(&self.missing)));
+        }
+        if !left.is_empty() {
+            problems.push(format!("{} tensors are not part of it ({})", left.len(), first_few(&left)));
+        }
+        problems.extend(self.misshapen.iter().take(NAMED).cloned());
+        if !problems.is_empty() {
+            let problems = problems.join(", ");
+            return Err(ModelError::Mismatch { file: file(), architecture: self.architecture, problems });
+        }
+        let broken = self.checkpoint.tensors().iter().find(|(_, t)| t.values().iter().any(|v| !v.is_finite()));
+        if let Some((tensor, _)) = broken {
+            return Err(ModelError::NonFinite { file: file(), tensor: tensor.clone() });
+        }
+        Ok(self.checkpoint.tensors().values().map(|t| t.values().len() as u64).sum())
+    }
+}
+
+/// The first names of a list, for a message.
+pub(crate) fn first_few(names: &[String]) -> String {
+    let mut list: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
+    if names.len() > NAMED {
+        list.push("…".into());
+    }
+    list.join(", ")
+}
