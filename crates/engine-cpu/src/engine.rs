@@ -1,0 +1,357 @@
+//! The engine: checks what it is asked for, finds memory, and spreads tasks over its threads.
+
+#![expect(unsafe_code, reason = "runs the kernels, which write to shared memory from several threads")]
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use framelift_engine::{
+    Addend, Conv, ConvSpec, Engine, EngineError, EngineInfo, HostTensor, MemoryUse, Precision, ResizeMode, Shape,
+    Support, Tensor, Upsample,
+};
+use framelift_frame::{Frame, Plane, Size, Timestamp};
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::kernels::conv::{Added, Job, Method, Plan};
+use crate::kernels::resize::{self, Taps};
+use crate::kernels::{self, Kernels};
+use crate::map::{self, NewMap, View, pixel_stride};
+use crate::pool::{Buffer, Pool};
+use crate::{CpuError, CpuOptions, Isa, NAME, host};
+
+/// An engine on the processor's own threads and vector instructions.
+pub struct CpuEngine {
+    info: EngineInfo,
+    isa: Isa,
+    pub(crate) kernels: &'static Kernels,
+    pool: Arc<Pool>,
+    threads: ThreadPool,
+    /// Working memory of each thread, as large as it has had to be.
+    scratch: Vec<Mutex<Option<Buffer>>>,
+    /// The method for every convolution that it is possible for, in place of the one that suits it.
+    pub(crate) method: Option<Method>,
+}
+
+impl std::fmt::Debug for CpuEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CpuEngine").field("info", &self.info).field("memory", &self.memory()).finish_non_exhaustive()
+    }
+}
+
+/// Rows that a thread takes at once in operations that do little with each.
+const ROWS_AT_ONCE: usize = 16;
+
+impl CpuEngine {
+    /// An engine as `options` say, its threads started.
+    ///
+    /// # Errors
+    /// [`CpuError::ForeignIsa`], [`CpuError::Threads`].
+    pub fn new(options: &CpuOptions) -> Result<Self, CpuError> {
+        let isa = Isa::best(options.isa)?;
+        let count = options.thread_count();
+        let threads = ThreadPoolBuilder::new()
+            .num_threads(count)
+            .thread_name(|i| format!("cpu-{i}"))
+            .build()
+            .map_err(|source| CpuError::Threads { threads: count, source })?;
+        let plural = if count == 1 { "" } else { "s" };
+        Ok(Self {
+            info: EngineInfo { name: NAME, detail: format!("{count} thread{plural}, {isa}") },
+            isa,
+            kernels: kernels::of(isa),
+            pool: Pool::new(options.memory_limit_bytes),
+            threads,
+            scratch: (0..count).map(|_| Mutex::default()).collect(),
+            method: None,
+        })
+    }
+
+    /// The instructions it uses.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Whether it multiplies bf16 in its own instructions.
+    fn has_bf16(&self) -> bool {
+        self.kernels.pairs
+    }
+
+    fn refuse<T>(what: String) -> Result<T, EngineError> {
+        Err(EngineError::Unsupported { engine: NAME, what })
+    }
+
+    fn allocate(&self, shape: Shape, precision: Precision) -> Result<NewMap, EngineError> {
+        if precision == Precision::F16 {
+            return Self::refuse("store f16; use bf16 or f32".into());
+        }
+        NewMap::allocate(&self.pool, shape, precision)
+    }
+
+    /// Calls `task` with the numbers `0..count`, on all threads.
+    fn for_each(&self, count: usize, task: impl Fn(usize) + Send + Sync) {
+        self.threads.install(|| (0..count).into_par_iter().for_each(task));
+    }
+
+    /// Calls `task` with each of `rows` rows, some at once.
+    fn for_each_row(&self, rows: usize, task: impl Fn(usize) + Send + Sync) {
+        self.for_each(rows.div_ceil(ROWS_AT_ONCE), |i| {
+            (i * ROWS_AT_ONCE..rows.min((i + 1) * ROWS_AT_ONCE)).for_each(&task);
+        });
+    }
+
+    /// Calls `task` with at least `len` values of scratch that belong to the calling thread.
+    fn with_scratch<T>(&self, len: usize, task: impl FnOnce(*mut f32) -> T) -> Result<T, EngineError> {
+        let thread = self.threads.current_thread_index().unwrap_or(0);
+        let mut place = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = len * size_of::<f32>();
+        let buffer = match place.take().filter(|buffer| buffer.bytes() >= bytes) {
+            Some(buffer) => buffer,
+            None => self.pool.allocate(bytes)?,
+        };
+        Ok(task(place.insert(buffer).start().cast()))
+    }
+
+    /// What is wrong with the inputs of a convolution.
+    fn check_inputs(spec: &ConvSpec, inputs: &[View]) -> Result<(), EngineError> {
+        let channels: Vec<usize> = inputs.iter().map(|input| input.channels).collect();
+        if channels != spec.in_channels {
+            let what = format!("inputs of {channels:?} channels for a convolution of {:?}", spec.in_channels);
+            return Err(EngineError::Shape(what));
+        }
+        let size = |view: &View| (view.height, view.width);
+        if let Some(other) = inputs.iter().find(|input| size(input) != size(&inputs[0])) {
+            let ((h, w), (other_h, other_w)) = (size(&inputs[0]), size(other));
+            return Err(EngineError::Shape(format!("inputs of {h}x{w} and {other_h}x{other_w} rows and columns")));
+        }
+        Ok(())
+    }
+
+    /// What is wrong with an addend.
+    fn check_addend(addend: Shape, upsample: Upsample, output: Shape) -> Result<(), EngineError> {
+        let fits = match upsample {
+            Upsample::None => addend == output,
+            Upsample::Nearest | Upsample::Bilinear => {
+                !addend.is_empty()
+                    && addend.channels == output.channels
+                    && output.height.is_multiple_of(addend.height)
+                    && output.width.is_multiple_of(addend.width)
+                    && output.height / addend.height == output.width / addend.width
+            }
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(EngineError::Shape(format!("an addend of {addend} (upsampling: {upsample:?}) for an output of {output}")))
+    }
+
+    /// A map of `output` whose pixel at row `y`, column `x` and channel `c` is the value of `input` that `source` names.
+    fn rearranged(
+        &self,
+        input: &Tensor,
+        output: Shape,
+        source: impl Fn(usize, usize, usize) -> (usize, usize, usize) + Send + Sync,
+    ) -> Result<Tensor, EngineError> {
+        let from = map::read(input)?;
+        let map = self.allocate(output, input.precision())?;
+        let to = map.view();
+        self.for_each_row(output.height, |y| {
+            for x in 0..output.width {
+                for c in 0..pixel_stride(output.channels) {
+                    let (row, column, channel) = source(y, x, c.min(output.channels - 1));
+                    // SAFETY: sources are inside the input; row `y` of the output is this call's alone.
+                    unsafe {
+                        if from.bf16 {
+                            let value = *from.bf16_at(row, column).add(channel);
+                            *to.bf16_at(y, x).add(c) = if c < output.channels { value } else { 0 };
+                        } else {
+                            let value = *from.f32_at(row, column).add(channel);
+                            *to.f32_at(y, x).add(c) = if c < output.channels { value } else { 0.0 };
+                        }
+                    }
+                }
+            }
+        });
+        Ok(map.finish())
+    }
+}
+
+impl Engine for CpuEngine {
+    fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    fn support(&self, precision: Precision) -> Support {
+        match precision {
+            Precision::F32 => Support::Native,
+            Precision::Bf16 if self.has_bf16() => Support::Native,
+            Precision::Bf16 => Support::Emulated,
+            Precision::F16 => Support::No,
+        }
+    }
+
+    fn memory(&self) -> MemoryUse {
+        self.pool.memory()
+    }
+
+    fn upload(&self, frame: &Frame) -> Result<Tensor, EngineError> {
+        let Size { width, height } = frame.size();
+        let map = self.allocate(Shape::new(height as usize, width as usize, 3), Precision::F32)?;
+        let to = map.view();
+        let planes = frame.planes();
+        self.for_each_row(to.height, |y| {
+            // SAFETY: row `y` is this call's alone; the kernels are of instructions that the processor has.
+            unsafe {
+                let row = std::slice::from_raw_parts_mut(to.f32_at(y, 0), to.row_len());
+                (self.kernels.interleave)([0, 1, 2].map(|c| planes[c].row(y)), row);
+            }
+        });
+        Ok(map.finish())
+    }
+
+    fn download(&self, tensor: &Tensor, time: Timestamp, duration_ticks: i64) -> Result<Frame, EngineError> {
+        let from = map::read(tensor)?;
+        let shape = tensor.shape();
+        let misfit =
+            || EngineError::Shape(format!("{shape} {} is not a picture of three f32 channels", tensor.precision()));
+        let (Ok(width), Ok(height)) = (u32::try_from(shape.width), u32::try_from(shape.height)) else {
+            return Err(misfit());
+        };
+        if shape.channels != 3 || from.bf16 {
+            return Err(misfit());
+        }
+        if shape.is_empty() {
+            return Ok(Frame::black(Size::new(width, height), time, duration_ticks));
+        }
+        // SAFETY: the tensor holds this many values, and lives.
+        let values = unsafe { std::slice::from_raw_parts(from.f32_at(0, 0), shape.len()) };
+        let mut planes = [0, 1, 2].map(|_| vec![0; shape.pixels()]);
+        let piece = shape.width * ROWS_AT_ONCE;
+        let [red, green, blue] = &mut planes;
+        let pieces = red.par_chunks_mut(piece).zip(green.par_chunks_mut(piece)).zip(blue.par_chunks_mut(piece));
+        let is_finite = self.threads.install(|| {
+            pieces
+                .zip(values.par_chunks(3 * piece))
+                // SAFETY: the kernels are of instructions that the processor has.
+                .map(|(((r, g), b), pixels)| unsafe { (self.kernels.quantize)(pixels, [r, g, b]) })
+                .reduce(|| true, |a, b| a & b)
+        });
+        if !is_finite {
+            return Err(host::non_finite(values, shape));
+        }
+        let [red, green, blue] = planes.map(|samples| Plane::new(Size::new(width, height), samples));
+        let planes = red.zip(green).zip(blue).map(|((red, green), blue)| [red, green, blue]);
+        planes.and_then(|planes| Frame::new(planes, time, duration_ticks)).ok_or_else(misfit)
+    }
+
+    fn from_host(&self, values: &HostTensor, precision: Precision) -> Result<Tensor, EngineError> {
+        let map = self.allocate(values.shape(), precision)?;
+        let to = map.view();
+        self.for_each_row(to.height, |y| host::write_row(values, &to, y));
+        Ok(map.finish())
+    }
+
+    fn to_host(&self, tensor: &Tensor) -> Result<HostTensor, EngineError> {
+        host::read(&map::read(tensor)?, tensor.shape())
+    }
+
+    fn zeros(&self, shape: Shape, precision: Precision) -> Result<Tensor, EngineError> {
+        let map = self.allocate(shape, precision)?;
+        let to = map.view();
+        self.for_each_row(to.height, |y| {
+            let bytes = to.row_len() * precision.bytes();
+            // SAFETY: row `y` is this call's alone.
+            unsafe { to.start.add(y * bytes).write_bytes(0, bytes) }
+        });
+        Ok(map.finish())
+    }
+
+    fn prepare_conv(&self, spec: &ConvSpec, weights: &[f32], bias: &[f32]) -> Result<Conv, EngineError> {
+        spec.check(weights, bias)?;
+        if [spec.precision, spec.output].contains(&Precision::F16) {
+            return Self::refuse("compute in f16; use bf16 or f32".into());
+        }
+        let plan = Plan::new(spec, weights, bias, self.kernels, self.method, &self.pool)?;
+        Ok(Conv::new(spec.clone(), Arc::new(plan)))
+    }
+
+    fn conv(&self, conv: &Conv, inputs: &[&Tensor], addend: Option<Addend<'_>>) -> Result<Tensor, EngineError> {
+        let spec = conv.spec();
+        let plan: &Plan = conv.prepared().ok_or(EngineError::Foreign { what: "convolution", engine: NAME })?;
+        let inputs = inputs.iter().map(|input| map::read(input)).collect::<Result<Vec<View>, _>>()?;
+        Self::check_inputs(spec, &inputs)?;
+        let [height, width] = [inputs[0].height, inputs[0].width].map(|side| side.div_ceil(spec.stride));
+        let r = spec.pixel_shuffle;
+        let shape = Shape::new(height * r, width * r, spec.out_channels / (r * r));
+        let added = match addend {
+            Some(Addend { tensor, upsample }) => {
+                Self::check_addend(tensor.shape(), upsample, shape)?;
+                Some((map::read(tensor)?, upsample))
+            }
+            None => None,
+        };
+        let map = self.allocate(shape, spec.output)?;
+        if shape.is_empty() {
+            return Ok(map.finish());
+        }
+        let added = added.map(|(view, upsample)| Added::new(view, upsample, shape.height, shape.width));
+        let job = Job { plan, inputs: &inputs, output: map.view(), added, height, width };
+        let (tasks, kernel) = (job.tasks(), job.kernel());
+        self.threads.install(|| {
+            (0..tasks.count).into_par_iter().try_for_each(|task| {
+                // SAFETY: the processor has the kernel's instructions; inputs and addend live and are complete; no
+                // two tasks share a part of the output.
+                self.with_scratch(tasks.scratch_len, |scratch| unsafe { kernel(&job, task, scratch) })
+            })
+        })?;
+        Ok(map.finish())
+    }
+
+    fn resize(&self, input: &Tensor, height: usize, width: usize, mode: ResizeMode) -> Result<Tensor, EngineError> {
+        let from = map::read(input)?;
+        let shape = input.shape();
+        if shape.is_empty() || height == 0 || width == 0 {
+            return Err(EngineError::Shape(format!("{shape} cannot be resized to {height}x{width}")));
+        }
+        if (height, width) == (shape.height, shape.width) {
+            // Every mode takes each sample from its own place then.
+            return Ok(input.clone());
+        }
+        let map = self.allocate(Shape::new(height, width, shape.channels), input.precision())?;
+        let rows = Taps::new(shape.height, height, mode);
+        let columns = Taps::new(shape.width, width, mode);
+        let job = resize::Job { input: from, output: map.view(), rows: &rows, columns: &columns };
+        let len = job.line_len();
+        self.threads.install(|| {
+            (0..height).into_par_iter().with_min_len(ROWS_AT_ONCE.min(height)).try_for_each(|y| {
+                self.with_scratch(len, |line| {
+                    // SAFETY: the scratch holds this many initialised values that are this thread's; the processor has
+                    // the kernel's instructions; the input lives; row `y` is this call's alone.
+                    unsafe { (self.kernels.resize_row)(&job, y, std::slice::from_raw_parts_mut(line, len)) }
+                })
+            })
+        })?;
+        Ok(map.finish())
+    }
+
+    fn pixel_shuffle(&self, input: &Tensor, factor: usize) -> Result<Tensor, EngineError> {
+        let (r, shape) = (factor, input.shape());
+        if r == 0 || !shape.channels.is_multiple_of(r * r) {
+            return Err(EngineError::Shape(format!("{} channels cannot be shuffled by {r}", shape.channels)));
+        }
+        let output = Shape::new(shape.height * r, shape.width * r, shape.channels / (r * r));
+        self.rearranged(input, output, |y, x, c| (y / r, x / r, c * r * r + r * (y % r) + x % r))
+    }
+
+    fn pixel_unshuffle(&self, input: &Tensor, factor: usize) -> Result<Tensor, EngineError> {
+        let (r, shape) = (factor, input.shape());
+        if r == 0 || !shape.height.is_multiple_of(r) || !shape.width.is_multiple_of(r) {
+            return Err(EngineError::Shape(format!("the sides of {shape} are not multiples of {r}")));
+        }
+        let output = Shape::new(shape.height / r, shape.width / r, shape.channels * r * r);
+        self.rearranged(input, output, |y, x, channel| {
+            let (c, offset) = (channel / (r * r), channel % (r * r));
+            (y * r + offset / r, x * r + offset % r, c)
+        })
+    }
+}

@@ -1,0 +1,48 @@
+//! Maps from and to host memory, where there is no padding and everything is f32.
+
+#![expect(unsafe_code, reason = "reads and writes maps")]
+
+use framelift_engine::{EngineError, HostTensor, Shape};
+
+use crate::map::View;
+use crate::simd::{bf16_bits, bf16_value};
+
+/// Writes row `y` of `values` to the map, zeros to its padding. The row must not be touched by anyone else meanwhile.
+pub(crate) fn write_row(values: &HostTensor, to: &View, y: usize) {
+    for x in 0..to.width {
+        for c in 0..to.stride {
+            let value = if c < to.channels { values.at(y, x, c) } else { 0.0 };
+            // SAFETY: inside the map, whose row is the caller's alone.
+            unsafe {
+                if to.bf16 {
+                    *to.bf16_at(y, x).add(c) = bf16_bits(value);
+                } else {
+                    *to.f32_at(y, x).add(c) = value;
+                }
+            }
+        }
+    }
+}
+
+/// The values of a map of `shape`.
+pub(crate) fn read(from: &View, shape: Shape) -> Result<HostTensor, EngineError> {
+    let mut data = Vec::with_capacity(shape.len());
+    for y in 0..from.height {
+        for x in 0..from.width {
+            for c in 0..from.channels {
+                // SAFETY: inside the map, which is complete.
+                data.push(unsafe {
+                    if from.bf16 { bf16_value(*from.bf16_at(y, x).add(c)) } else { *from.f32_at(y, x).add(c) }
+                });
+            }
+        }
+    }
+    HostTensor::new(shape, data)
+}
+
+/// How many of a picture's values are not finite, and where the first is.
+pub(crate) fn non_finite(values: &[f32], shape: Shape) -> EngineError {
+    let broken = || values.iter().enumerate().filter(|(_, value)| !value.is_finite());
+    let first = broken().next().map_or(0, |(i, _)| i / shape.channels);
+    EngineError::NonFinite { count: broken().count(), x: first % shape.width, y: first / shape.width }
+}

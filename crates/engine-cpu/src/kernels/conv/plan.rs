@@ -1,0 +1,119 @@
+//! A convolution prepared: method chosen, weights arranged, everything that does not depend on the size of the maps.
+
+use std::sync::Arc;
+
+use framelift_engine::{Activation, ConvSpec, EngineError, Precision};
+
+use super::pack;
+use crate::kernels::Kernels;
+use crate::map::{BLOCK, pixel_stride};
+use crate::pool::{Buffer, Pool};
+use crate::simd::{bf16_bits, bf16_value};
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// Multiply and add.
+    Direct,
+    /// F(4×4, 3×3).
+    Winograd,
+}
+
+/// Channels, in and out, from which on transforms cost less than the multiplications they save.
+const WINOGRAD_MIN_CHANNELS: usize = 16;
+
+/// A prepared convolution.
+pub(crate) struct Plan {
+    pub(crate) method: Method,
+    pub(crate) kernels: &'static Kernels,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    /// Channels of all inputs together.
+    pub(crate) in_channels: usize,
+    /// Whether inputs are rounded to bf16 before they are multiplied.
+    pub(crate) rounds: bool,
+    /// Whether the direct method multiplies pairs of bf16.
+    pub(crate) pairs: bool,
+    /// Factor of the pixel shuffle.
+    pub(crate) shuffle: usize,
+    /// Values from a pixel of the output to the next.
+    pub(crate) out_stride: usize,
+    /// Sums for each position, padding included. Their order is that of the output after the shuffle:
+    /// `[row offset][column offset][channel]`.
+    pub(crate) sums: usize,
+    /// For each sum.
+    pub(crate) bias: Vec<f32>,
+    /// For each sum, what it is multiplied by where it is negative.
+    pub(crate) slopes: Vec<f32>,
+    pub(crate) scale: f32,
+    pub(crate) weights: Buffer,
+}
+
+impl Plan {
+    /// Arranges `weights` and `bias` for `kernels`. The spec must have been checked.
+    pub(crate) fn new(
+        spec: &ConvSpec,
+        weights: &[f32],
+        bias: &[f32],
+        kernels: &'static Kernels,
+        method: Option<Method>,
+        pool: &Arc<Pool>,
+    ) -> Result<Self, EngineError> {
+        let rounds = spec.precision == Precision::Bf16;
+        let fits_winograd = spec.kernel == 3 && spec.stride == 1;
+        let worth_it = spec.total_in_channels().min(spec.out_channels) >= WINOGRAD_MIN_CHANNELS;
+        let method = match method {
+            Some(Method::Winograd) | None if fits_winograd && (worth_it || method.is_some()) => Method::Winograd,
+            _ => Method::Direct,
+        };
+        let pairs = method == Method::Direct && rounds && kernels.pairs;
+
+        let shuffle = spec.pixel_shuffle;
+        let out_channels = spec.out_channels / (shuffle * shuffle);
+        let out_stride = pixel_stride(out_channels);
+        let sums = (shuffle * shuffle * out_stride).next_multiple_of(BLOCK);
+        // The channel of the spec that a sum is of; none for padding.
+        let channel = |sum: usize| {
+            let (offset, c) = (sum / out_stride, sum % out_stride);
+            (offset < shuffle * shuffle && c < out_channels).then_some(c * shuffle * shuffle + offset)
+        };
+        let order: Vec<Option<usize>> = (0..sums).map(channel).collect();
+        let arranged = |of: &dyn Fn(usize) -> f32| order.iter().map(|c| c.map_or(0.0, of)).collect::<Vec<f32>>();
+        let slopes = match &spec.activation {
+            Activation::None => vec![1.0; sums],
+            Activation::Relu => vec![0.0; sums],
+            Activation::Leaky(slope) => vec![*slope; sums],
+            Activation::Prelu(slopes) => arranged(&|c| slopes[c]),
+        };
+
+        let rounded: Vec<f32>;
+        let weights = if rounds {
+            rounded = weights.iter().map(|&w| bf16_value(bf16_bits(w))).collect();
+            &rounded
+        } else {
+            weights
+        };
+        let source = pack::Source { weights, kernel: spec.kernel, in_channels: &spec.in_channels, order: &order };
+        let weights = match method {
+            Method::Winograd => pack::winograd(&source, kernels, pool)?,
+            Method::Direct if pairs => pack::direct_pairs(&source, kernels, pool)?,
+            Method::Direct => pack::direct(&source, kernels, pool)?,
+        };
+        Ok(Self {
+            method,
+            kernels,
+            kernel: spec.kernel,
+            stride: spec.stride,
+            in_channels: spec.total_in_channels(),
+            rounds,
+            pairs,
+            shuffle,
+            out_stride,
+            sums,
+            bias: arranged(&|c| bias[c]),
+            slopes,
+            scale: spec.scale,
+            weights,
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! How a feature map lies in memory.
+//!
+//! Rows of pixels without gaps, channels innermost. Up to four channels are packed tightly (images, flow); more are
+//! padded to a multiple of sixteen, and **the padding holds zeros**: every operation keeps it so, and may rely on it.
+
+#![expect(unsafe_code, reason = "hands out typed views of pool memory")]
+
+use std::sync::Arc;
+
+use framelift_engine::{EngineError, Precision, Shape, Tensor};
+
+use crate::pool::{Buffer, Pool};
+
+/// Channels of a block: padded maps have a whole number of these.
+pub(crate) const BLOCK: usize = 16;
+
+/// The most channels that are packed without padding.
+const MAX_NARROW: usize = 4;
+
+/// Values from one pixel to the next in a map of `channels`.
+pub(crate) const fn pixel_stride(channels: usize) -> usize {
+    if channels <= MAX_NARROW { channels } else { channels.next_multiple_of(BLOCK) }
+}
+
+/// The storage behind a [`Tensor`] of this engine.
+pub(crate) struct Map {
+    buffer: Buffer,
+}
+
+/// A map being written, or read: raw, so that tasks can write to disjoint parts at once.
+#[derive(Clone, Copy)]
+pub(crate) struct View {
+    /// The first value: `f32`, or `u16` where the precision is bf16.
+    pub(crate) start: *mut u8,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) channels: usize,
+    /// Values from one pixel to the next.
+    pub(crate) stride: usize,
+    pub(crate) bf16: bool,
+}
+
+// SAFETY: a view is an address. Kernels answer for what they do with it: tasks write to disjoint parts, and read
+// only what is complete.
+unsafe impl Send for View {}
+// SAFETY: as above.
+unsafe impl Sync for View {}
+
+impl View {
+    /// Address of row `y`, column `x` as f32 values. The map must not be bf16, the pixel inside or one past the end.
+    #[inline(always)]
+    pub(crate) fn f32_at(&self, y: usize, x: usize) -> *mut f32 {
+        self.start.cast::<f32>().wrapping_add((y * self.width + x) * self.stride)
+    }
+
+    /// Address of row `y`, column `x` as bf16 values. The map must be bf16, the pixel inside or one past the end.
+    #[inline(always)]
+    pub(crate) fn bf16_at(&self, y: usize, x: usize) -> *mut u16 {
+        self.start.cast::<u16>().wrapping_add((y * self.width + x) * self.stride)
+    }
+
+    /// Values in a row.
+    #[inline(always)]
+    pub(crate) fn row_len(&self) -> usize {
+        self.width * self.stride
+    }
+
+    /// Whether channels are packed without padding.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.channels <= MAX_NARROW
+    }
+}
+
+/// A map of a shape, to be written in full before it becomes a tensor.
+pub(crate) struct NewMap {
+    shape: Shape,
+    precision: Precision,
+    buffer: Buffer,
+}
+
+impl NewMap {
+    /// Memory for a map; its contents are whatever they were.
+    pub(crate) fn allocate(pool: &Arc<Pool>, shape: Shape, precision: Precision) -> Result<Self, EngineError> {
+        let bytes = shape
+            .height
+            .checked_mul(shape.width)
+            .and_then(|pixels| pixels.checked_mul(pixel_stride(shape.channels) * precision.bytes()))
+            .filter(|&bytes| bytes < isize::MAX as usize / 2)
+            .ok_or_else(|| EngineError::Shape(format!("{shape} values are more than memory can address")))?;
+        Ok(Self { shape, precision, buffer: pool.allocate(bytes)? })
+    }
+
+    /// Where to write.
+    pub(crate) fn view(&self) -> View {
+        view(self.shape, self.precision, &self.buffer)
+    }
+
+    /// The tensor, now written.
+    pub(crate) fn finish(self) -> Tensor {
+        Tensor::new(self.shape, self.precision, Arc::new(Map { buffer: self.buffer }))
+    }
+}
+
+fn view(shape: Shape, precision: Precision, buffer: &Buffer) -> View {
+    View {
+        start: buffer.start(),
+        height: shape.height,
+        width: shape.width,
+        channels: shape.channels,
+        stride: pixel_stride(shape.channels),
+        bf16: precision == Precision::Bf16,
+    }
+}
+
+/// The values of `tensor`, to read. The view must not outlive it.
+pub(crate) fn read(tensor: &Tensor) -> Result<View, EngineError> {
+    let map: &Map = tensor.storage().ok_or(EngineError::Foreign { what: "tensor", engine: crate::NAME })?;
+    Ok(view(tensor.shape(), tensor.precision(), &map.buffer))
+}
