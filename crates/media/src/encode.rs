@@ -1,67 +1,134 @@
 //! Packets out of pictures.
-use framelift_frame::{ColorSpec, PixelFormat, Size, TimeBase};
 
-use crate::{Filter, MediaError, MediaInfo, Output, Picture, WriteOptions};
+use std::collections::BTreeMap;
+use std::ptr;
 
-/// The pictures of an output: which encoder, and everything decided about them.
-#[derive(Clone, Debug)]
-pub struct OutputVideo {
-    /// FFmpeg's name of the encoder.
-    pub encoder: String,
-    /// Width and height.
-    pub size: Size,
-    /// How pictures are stored.
-    pub format: PixelFormat,
-    /// Colours, every one stated.
-    pub color: ColorSpec,
-    /// Width to height of a pixel.
-    pub sample_aspect_ratio: (i32, i32),
-    /// Frames a second on average, for rate control.
-    pub frame_rate: Option<(i32, i32)>,
-    /// The length of a tick: the input's.
-    pub time_base: TimeBase,
-    /// The kernel of the resize to `size`.
-    pub resize: Filter,
-    /// What was assumed or had to give way, for people.
-    pub notices: Vec<String>,
+use ffmpeg_next::ffi;
+use framelift_frame::{TimeBase, Timestamp};
+
+use crate::containers::wants_global_header;
+use crate::encoders::VideoEncoder;
+use crate::error::{Code, check, must};
+use crate::options::Container;
+use crate::raw::{self, Dictionary, Parameters, av_base, rational, stated};
+use crate::{MediaError, Output, OutputVideo, Picture, WriteOptions, log};
+
+/// Encodes pictures in order of display.
+pub struct Encoder {
+    context: *mut ffi::AVCodecContext,
+    video: OutputVideo,
+    output: String,
+    clock: Clock,
+    waiting: std::collections::VecDeque<EncodedPacket>,
 }
 
-impl OutputVideo {
-    /// Decides encoder, pixel format and colours of an output of `size` made of `input`'s pictures.
-    ///
-    /// # Errors
-    ///
-    /// [`MediaError::Usage`] for an encoder that does not exist or does not fit the container.
-    pub fn plan(
-        _input: &MediaInfo,
-        _size: Size,
-        _output: &Output,
-        _options: &WriteOptions,
-    ) -> Result<Self, MediaError> {
-        Err(MediaError::internal("being written"))
-    }
+/// Where the timestamps of pictures are kept while they are inside the encoder.
+///
+/// Most encoders carry any timestamp. Those whose codec counts frames are given numbers, and get their true times back
+/// by these.
+struct Clock {
+    counts_frames: bool,
+    /// By what the encoder knows a picture by: its ticks, or its number.
+    pictures: BTreeMap<i64, (i64, i64)>,
+    sent: i64,
+    first: Option<(i64, i64)>,
 }
 
-/// Encodes pictures.
-pub struct Encoder {}
+// SAFETY: the context has one owner and is only used through it, one thread at a time.
+unsafe impl Send for Encoder {}
 
 impl Encoder {
-    /// Opens the encoder.
+    /// Opens the encoder for `output`.
     ///
     /// # Errors
     ///
     /// [`MediaError::Usage`] for options the encoder does not know or take.
-    pub fn new(_video: &OutputVideo, _output: &Output, _options: &WriteOptions) -> Result<Self, MediaError> {
-        Err(MediaError::internal("being written"))
+    pub fn new(video: &OutputVideo, output: &Output, options: &WriteOptions) -> Result<Self, MediaError> {
+        log::install();
+        log::clear();
+        let codec = VideoEncoder::find(&video.encoder)?;
+        let mut settings = Dictionary::new();
+        for (key, value) in settings_of(codec, video, options)? {
+            settings.set(&key, &value);
+        }
+        let mut encoder = Self {
+            context: ptr::null_mut(),
+            video: video.clone(),
+            output: output.to_string(),
+            clock: Clock { counts_frames: codec.counts_frames(), pictures: BTreeMap::new(), sent: 0, first: None },
+            waiting: std::collections::VecDeque::new(),
+        };
+        // SAFETY: the pointer is checked before use; the context is freed by drop whatever happens.
+        unsafe {
+            encoder.context = ffi::avcodec_alloc_context3(codec.as_ptr());
+            let Some(context) = encoder.context.as_mut() else { return Err(raw::out_of_memory()) };
+            context.width = side_px(video.size.width)?;
+            context.height = side_px(video.size.height)?;
+            (&raw mut context.pix_fmt).cast::<i32>().write(video.av_format.0);
+            context.sample_aspect_ratio = rational(video.sample_aspect_ratio);
+            set_colors(context, video);
+            context.time_base = av_base(video.time_base);
+            if let Some(rate) = video.frame_rate {
+                context.framerate = rational(rate);
+            }
+            if encoder.clock.counts_frames {
+                let (num, den) = video.frame_rate.unwrap_or((25, 1));
+                context.time_base = rational((den, num));
+            }
+            if wants_global_header(video.container)? {
+                context.flags |= ffi::AV_CODEC_FLAG_GLOBAL_HEADER as i32;
+            }
+            if video.container == Container::Y4m {
+                context.strict_std_compliance = ffi::FF_COMPLIANCE_UNOFFICIAL;
+            }
+            let opened = ffi::avcodec_open2(context, codec.as_ptr(), settings.as_mut_ptr());
+            check(opened).map_err(|code| refused(&video.encoder, code))?;
+        }
+        let unknown = settings.pairs();
+        if let Some((key, _)) = unknown.first() {
+            return Err(MediaError::usage(
+                format!("the encoder {} has no option {key}", video.encoder),
+                format!("ffmpeg -h encoder={} lists those it has", video.encoder),
+            ));
+        }
+        Ok(encoder)
+    }
+
+    /// What the encoder makes.
+    #[must_use]
+    pub fn video(&self) -> &OutputVideo {
+        &self.video
+    }
+
+    /// What a muxer must know of the stream.
+    pub(crate) fn parameters(&self) -> Result<Parameters, MediaError> {
+        let parameters = Parameters::new()?;
+        // SAFETY: both are valid and the context is open.
+        must("describing the encoded video", unsafe {
+            ffi::avcodec_parameters_from_context(parameters.as_ptr(), self.context)
+        })?;
+        Ok(parameters)
     }
 
     /// Takes the next picture in order of display.
     ///
     /// # Errors
     ///
-    /// [`MediaError::Output`] when the encoder fails.
-    pub fn send(&mut self, _picture: Picture) -> Result<(), MediaError> {
-        Ok(())
+    /// [`MediaError::Output`] when the encoder fails, [`MediaError::Internal`] for a picture in another time base.
+    pub fn send(&mut self, mut picture: Picture) -> Result<(), MediaError> {
+        let ticks = picture.time().exactly_in(self.video.time_base).ok_or_else(|| {
+            MediaError::internal(format!(
+                "a picture at {} ticks of {} is not on a tick of {}",
+                picture.time().ticks,
+                picture.time().base,
+                self.video.time_base
+            ))
+        })?;
+        let duration_ticks = picture.duration_ticks().max(1);
+        let raw = picture.frame.as_mut();
+        raw.pts = self.clock.enter(ticks, duration_ticks);
+        raw.pict_type = ffi::AVPictureType::AV_PICTURE_TYPE_NONE;
+        self.send_raw(picture.frame.as_ptr())
     }
 
     /// Says that no picture follows; [`Self::receive`] then gives back what the encoder still holds.
@@ -70,26 +137,161 @@ impl Encoder {
     ///
     /// [`MediaError::Output`] when the encoder fails.
     pub fn finish(&mut self) -> Result<(), MediaError> {
-        Ok(())
+        self.send_raw(ptr::null())
     }
 
-    /// The next packet; `None` when another picture is needed, or at the end.
+    fn send_raw(&mut self, frame: *const ffi::AVFrame) -> Result<(), MediaError> {
+        log::clear();
+        loop {
+            // SAFETY: the context is open; the frame is valid, or null, which starts the draining.
+            match check(unsafe { ffi::avcodec_send_frame(self.context, frame) }) {
+                Ok(_) | Err(Code::EOF) => return Ok(()),
+                // The encoder wants to be emptied first.
+                Err(Code::AGAIN) => match self.take()? {
+                    Some(packet) => self.waiting.push_back(packet),
+                    None => return Err(MediaError::internal("the encoder takes no picture and gives no packet")),
+                },
+                Err(code) => return Err(self.failed(code)),
+            }
+        }
+    }
+
+    /// The next packet, in order of decoding; `None` when another picture is needed, or at the end.
     ///
     /// # Errors
     ///
     /// [`MediaError::Output`] when the encoder fails.
     pub fn receive(&mut self) -> Result<Option<EncodedPacket>, MediaError> {
-        Ok(None)
+        match self.waiting.pop_front() {
+            Some(packet) => Ok(Some(packet)),
+            None => self.take(),
+        }
+    }
+
+    fn take(&mut self) -> Result<Option<EncodedPacket>, MediaError> {
+        log::clear();
+        let mut packet = raw::Packet::new()?;
+        // SAFETY: the context is open and the packet blank.
+        match check(unsafe { ffi::avcodec_receive_packet(self.context, packet.as_ptr()) }) {
+            Ok(_) => {}
+            Err(Code::AGAIN | Code::EOF) => return Ok(None),
+            Err(code) => return Err(self.failed(code)),
+        }
+        self.clock.leave(packet.as_mut());
+        Ok(Some(EncodedPacket { raw: packet, time_base: self.video.time_base }))
+    }
+
+    fn failed(&self, code: Code) -> MediaError {
+        MediaError::Output {
+            output: self.output.clone(),
+            what: format!("the encoder {} failed: {}", self.video.encoder, code.describe()),
+            remedy: "try other --encoder-options or another --codec".to_owned(),
+        }
     }
 }
 
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        // SAFETY: self owns the context, which may be null, and is gone after this.
+        unsafe { ffi::avcodec_free_context(&raw mut self.context) };
+    }
+}
+
+impl Clock {
+    /// Keeps a picture's time, and gives what the encoder is to know it by.
+    fn enter(&mut self, ticks: i64, duration_ticks: i64) -> i64 {
+        let key = if self.counts_frames { self.sent } else { ticks };
+        self.sent += 1;
+        self.first.get_or_insert((ticks, duration_ticks));
+        self.pictures.insert(key, (ticks, duration_ticks));
+        key
+    }
+
+    /// Gives a packet its picture's time and duration.
+    fn leave(&mut self, packet: &mut ffi::AVPacket) {
+        let decoded = stated(packet.dts).unwrap_or(packet.pts);
+        let (ticks, duration_ticks) = self.pictures.get(&packet.pts).copied().unwrap_or((packet.pts, packet.duration));
+        packet.dts = decoded;
+        if self.counts_frames {
+            packet.dts = match (self.pictures.get(&decoded), self.first) {
+                (Some(&(ticks, _)), _) => ticks,
+                (None, Some((first, usual))) => first + decoded * usual,
+                (None, None) => decoded,
+            };
+            // Numbers below this packet's are not asked for again: decoding times only grow.
+            self.pictures = self.pictures.split_off(&decoded);
+        } else {
+            self.pictures.remove(&packet.pts);
+        }
+        packet.pts = ticks;
+        packet.duration = duration_ticks;
+    }
+}
+
+fn set_colors(context: &mut ffi::AVCodecContext, video: &OutputVideo) {
+    crate::color::set_color_codes!(context, video.color, chroma_sample_location);
+}
+
+fn settings_of(
+    codec: VideoEncoder,
+    video: &OutputVideo,
+    options: &WriteOptions,
+) -> Result<Vec<(String, String)>, MediaError> {
+    let mut settings = if matches!(video.container, Container::Png | Container::Y4m) {
+        if options.crf.is_some() || options.preset.is_some() {
+            return Err(MediaError::usage(
+                format!("{} has no quality to choose: it is lossless", video.container.name()),
+                "leave --crf and --preset out",
+            ));
+        }
+        Vec::new()
+    } else {
+        let (num, den) = video.frame_rate.unwrap_or((25, 1));
+        // Generous for encoders that know nothing but a rate: a fifth of a bit a pixel.
+        let bit_rate = video.size.pixels() as f64 * f64::from(num) / f64::from(den) * 0.2;
+        codec.settings(options.crf, options.preset.as_deref(), bit_rate as u64)?
+    };
+    for (key, value) in &options.encoder_options {
+        settings.retain(|(known, _)| known != key);
+        settings.push((key.clone(), value.clone()));
+    }
+    Ok(settings)
+}
+
+fn refused(encoder: &str, code: Code) -> MediaError {
+    let complaints = log::take_all();
+    let why = match complaints.first() {
+        Some(line) => line.clone(),
+        None => code.describe(),
+    };
+    MediaError::usage(
+        format!("the encoder {encoder} does not start: {why}"),
+        format!(
+            "check --crf, --preset and --encoder-options (ffmpeg -h encoder={encoder} lists them), or use another --codec"
+        ),
+    )
+}
+
+fn side_px(px: u32) -> Result<i32, MediaError> {
+    i32::try_from(px).map_err(|_| MediaError::internal(format!("a side of {px} pixels")))
+}
+
 /// A packet of the encoded video.
-pub struct EncodedPacket {}
+pub struct EncodedPacket {
+    pub(crate) raw: raw::Packet,
+    pub(crate) time_base: TimeBase,
+}
 
 impl EncodedPacket {
     /// Bytes of payload.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        0
+        self.raw.payload().len()
+    }
+
+    /// When its picture is shown.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        Timestamp::new(self.raw.get().pts, self.time_base)
     }
 }

@@ -123,16 +123,11 @@ impl Code {
     pub(crate) const EXIT: Self = Self(ffi::AVERROR_EXIT);
     pub(crate) const INVALID_DATA: Self = Self(ffi::AVERROR_INVALIDDATA);
     pub(crate) const NO_MEMORY: Self = Self(ffi::AVERROR(libc::ENOMEM));
-    pub(crate) const NO_OPTION: Self = Self(ffi::AVERROR_OPTION_NOT_FOUND);
 
     /// The operating system's error number, where the code holds one.
     pub(crate) fn errno(self) -> Option<i32> {
         // FFmpeg's own codes are tags of four characters, far from any error number.
         (self.0 < 0 && self.0 > -4096).then_some(-self.0)
-    }
-
-    pub(crate) fn is_errno(self, errno: i32) -> bool {
-        self.errno() == Some(errno)
     }
 
     /// FFmpeg's words for the code, with what it logged about it on this thread, if anything.

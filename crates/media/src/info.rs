@@ -2,11 +2,13 @@
 
 use framelift_frame::{ColorSpec, PixelFormat, Size, TimeBase, Timestamp};
 
+use crate::color::{self, Context};
+
 /// Keys and values as the container states them, in its order.
 pub type Metadata = Vec<(String, String)>;
 
 /// A film as its container describes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct MediaInfo {
     /// FFmpeg's name of the container, such as `matroska,webm`.
     pub format: String,
@@ -156,9 +158,17 @@ pub struct VideoInfo {
     pub dolby_vision: bool,
     /// Frames, counted by the container or estimated from length and rate.
     pub frames_estimate: Option<u64>,
+    /// What fills in the colours the stream does not state.
+    pub(crate) resolve: Context,
 }
 
 impl VideoInfo {
+    /// The colours with every field that the stream leaves open filled in as players do.
+    #[must_use]
+    pub fn resolved_color(&self) -> ColorSpec {
+        color::resolve(self.color, self.resolve).0
+    }
+
     /// Whether the frame rate varies, as far as the container shows.
     #[must_use]
     pub fn variable_frame_rate(&self) -> bool {

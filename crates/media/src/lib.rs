@@ -10,27 +10,43 @@
 //! Every timestamp stays in ticks of the input's time base from end to end.
 #![expect(unsafe_code, reason = "FFmpeg is a C library; each call into it states why it is sound")]
 
+mod color;
+mod containers;
 mod decode;
 mod demux;
+mod describe;
+mod destination;
 mod encode;
+mod encoders;
 mod error;
+mod graph;
 mod info;
 mod input;
+mod interrupt;
 mod log;
 mod mux;
 mod options;
+mod pixel;
+mod plan;
+mod raw;
+mod samples;
 mod sequence;
+mod side_data;
+mod standard_input;
+mod templates;
 mod to_rgb;
 mod to_yuv;
 
 pub use decode::{Decoder, Picture};
-pub use demux::{Demuxer, Packet, StreamTemplates, probe};
-pub use encode::{EncodedPacket, Encoder, OutputVideo};
+pub use demux::{Demuxer, Packet, probe};
+pub use encode::{EncodedPacket, Encoder};
 pub use error::{ErrorKind, MediaError};
 pub use info::{AudioInfo, Chapter, MediaInfo, Metadata, Scan, StreamInfo, StreamKind, VideoInfo};
 pub use input::{Input, ReadOptions};
 pub use mux::Muxer;
 pub use options::{CopyKind, CopyPolicy, Filter, Output, WriteOptions};
+pub use plan::OutputVideo;
 pub use sequence::Pattern;
+pub use templates::StreamTemplates;
 pub use to_rgb::ToRgb;
 pub use to_yuv::{Resizer, ToYuv};

@@ -142,6 +142,19 @@ impl Container {
         }
     }
 
+    /// The extension of its files.
+    pub(crate) const fn extension(self) -> &'static str {
+        match self {
+            Self::Mp4 => ".mp4",
+            Self::M4v => ".m4v",
+            Self::Mov => ".mov",
+            Self::Matroska => ".mkv",
+            Self::WebM => ".webm",
+            Self::Y4m => ".y4m",
+            Self::Png => ".png",
+        }
+    }
+
     /// Whether timestamps go into a table of ticks whose length is free.
     pub(crate) const fn is_mov_family(self) -> bool {
         matches!(self, Self::Mp4 | Self::M4v | Self::Mov)

@@ -87,19 +87,18 @@ impl Pattern {
         (self.file_name(number) == file_name).then_some(number)
     }
 
-    /// The smallest number of which there is a file; `None` if there is none.
+    /// The numbers of which there are files, in order.
     ///
     /// # Errors
     ///
     /// Whatever reading the folder gives.
-    pub(crate) fn first_number(&self) -> std::io::Result<Option<u64>> {
-        let mut first = None;
+    pub(crate) fn numbers(&self) -> std::io::Result<Vec<u64>> {
+        let mut numbers = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
-            if let Some(number) = entry?.file_name().to_str().and_then(|name| self.number(name)) {
-                first = Some(first.map_or(number, |first: u64| first.min(number)));
-            }
+            numbers.extend(entry?.file_name().to_str().and_then(|name| self.number(name)));
         }
-        Ok(first)
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     /// The pattern in FFmpeg's own spelling, which escapes percent signs the same way.

@@ -1,0 +1,220 @@
+//! One `zscale` step of libavfilter: a picture in, a picture out.
+
+use std::ffi::CString;
+use std::ptr;
+
+use ffmpeg_next::ffi;
+
+use crate::MediaError;
+use crate::color::{Codes, zscale_chroma, zscale_light, zscale_range};
+use crate::error::{Code, check, must};
+use crate::options::Filter;
+use crate::pixel::Format;
+use crate::raw::{self, Frame, c_string};
+use framelift_frame::{ColorFamily, ColorSpec, Matrix, Size};
+
+/// One side of a conversion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Side {
+    pub(crate) size: Size,
+    /// A planar format of `zscale`'s.
+    pub(crate) format: Format,
+    /// Every field stated.
+    pub(crate) color: ColorSpec,
+}
+
+/// How samples are brought to fewer bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dither {
+    /// Rounded.
+    None,
+    /// By a fixed pattern: steady from frame to frame, which keeps flat areas from flickering and codes well.
+    Ordered,
+}
+
+/// A graph of source, `zscale` and sink.
+///
+/// `zscale` runs on one thread: its output then does not depend on the machine, and stages run beside each other
+/// anyway.
+pub(crate) struct Graph {
+    graph: *mut ffi::AVFilterGraph,
+    source: *mut ffi::AVFilterContext,
+    sink: *mut ffi::AVFilterContext,
+    from: Side,
+}
+
+// SAFETY: the graph has one owner and is only used through it, one thread at a time.
+unsafe impl Send for Graph {}
+
+impl Graph {
+    pub(crate) fn new(from: Side, to: Side, filter: Filter, dither: Dither) -> Result<Self, MediaError> {
+        crate::log::install();
+        crate::log::clear();
+        let mut graph = Self { graph: ptr::null_mut(), source: ptr::null_mut(), sink: ptr::null_mut(), from };
+        // SAFETY: pointers are checked before use; the graph owns its filters and is freed by drop.
+        unsafe {
+            graph.graph = ffi::avfilter_graph_alloc();
+            let Some(raw) = graph.graph.as_mut() else { return Err(raw::out_of_memory()) };
+            raw.nb_threads = 1;
+            // A conversion that is not asked for would be made by swscale, by its own idea of colours.
+            ffi::avfilter_graph_set_auto_convert(graph.graph, ffi::AVFILTER_AUTO_CONVERT_NONE as u32);
+            graph.source = graph.add(c"buffer", c"in", &source_arguments(&from))?;
+            let scale = graph.add(c"zscale", c"convert", &zscale_arguments(&from, &to, filter, dither))?;
+            let format = graph.add(c"format", c"format", &c_string(&format!("pix_fmts={}", to.format.name())))?;
+            graph.sink = graph.add(c"buffersink", c"out", c"")?;
+            for (a, b) in [(graph.source, scale), (scale, format), (format, graph.sink)] {
+                must("linking filters", ffi::avfilter_link(a, 0, b, 0))?;
+            }
+            check(ffi::avfilter_graph_config(graph.graph, ptr::null_mut())).map_err(|code| {
+                MediaError::internal(format!(
+                    "zscale refuses {} {} to {} {}: {}",
+                    from.size,
+                    from.format.name(),
+                    to.size,
+                    to.format.name(),
+                    code.describe()
+                ))
+            })?;
+        }
+        Ok(graph)
+    }
+
+    /// What pictures this graph takes.
+    pub(crate) fn from(&self) -> &Side {
+        &self.from
+    }
+
+    unsafe fn add(
+        &mut self,
+        filter: &std::ffi::CStr,
+        name: &std::ffi::CStr,
+        arguments: &std::ffi::CStr,
+    ) -> Result<*mut ffi::AVFilterContext, MediaError> {
+        let mut context = ptr::null_mut();
+        // SAFETY: the graph is valid and the strings are terminated.
+        unsafe {
+            let definition = ffi::avfilter_get_by_name(filter.as_ptr());
+            if definition.is_null() {
+                return Err(MediaError::usage(
+                    format!("this FFmpeg was built without the filter {}", filter.to_string_lossy()),
+                    "install a complete FFmpeg (zscale needs libzimg)",
+                ));
+            }
+            must(
+                &format!("the filter {} with {}", filter.to_string_lossy(), arguments.to_string_lossy()),
+                ffi::avfilter_graph_create_filter(
+                    &raw mut context,
+                    definition,
+                    name.as_ptr(),
+                    arguments.as_ptr(),
+                    ptr::null_mut(),
+                    self.graph,
+                ),
+            )?;
+        }
+        Ok(context)
+    }
+
+    /// Converts a picture that is as [`Self::from`] says.
+    pub(crate) fn convert(&mut self, picture: Frame) -> Result<Frame, MediaError> {
+        crate::log::clear();
+        let out = Frame::new()?;
+        // SAFETY: the graph is configured; the source takes over the picture's buffers, and the sink fills a
+        // blank frame.
+        unsafe {
+            must("handing a picture to zscale", ffi::av_buffersrc_add_frame_flags(self.source, picture.as_ptr(), 0))?;
+            match check(ffi::av_buffersink_get_frame(self.sink, out.as_ptr())) {
+                Ok(_) => Ok(out),
+                Err(code @ Code(_)) => {
+                    Err(MediaError::internal(format!("zscale gave no picture: {}", code.describe())))
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        // SAFETY: self owns the graph, which may be null, and is gone after this.
+        unsafe { ffi::avfilter_graph_free(&raw mut self.graph) };
+    }
+}
+
+/// A new picture that refers to the three planes of `source` as one of `side`'s format, with the colours of a graph's side and
+/// nothing else: no flags of fields, no timestamps, no alpha.
+pub(crate) fn bare(source: &Frame, side: &Side) -> Result<Frame, MediaError> {
+    let mut bare = Frame::new()?;
+    let (from, to) = (source.get(), bare.as_mut());
+    to.format = side.format.0;
+    to.width = from.width;
+    to.height = from.height;
+    to.data[..3].copy_from_slice(&from.data[..3]);
+    to.linesize[..3].copy_from_slice(&from.linesize[..3]);
+    for (slot, buffer) in to.buf.iter_mut().zip(from.buf.iter()) {
+        if !buffer.is_null() {
+            // SAFETY: a non-null entry is a valid buffer reference.
+            *slot = unsafe { ffi::av_buffer_ref(*buffer) };
+            if slot.is_null() {
+                return Err(raw::out_of_memory());
+            }
+        }
+    }
+    crate::color::set_color_codes!(bare.as_mut(), side.color, chroma_location);
+    Ok(bare)
+}
+
+fn source_arguments(side: &Side) -> CString {
+    let mut arguments =
+        format!("video_size={}:pix_fmt={}:time_base=1/1:pixel_aspect=1/1", side.size, side.format.name());
+    // Later versions negotiate matrix and range between filters, starting from what the source declares.
+    if source_has(c"colorspace") {
+        let codes = Codes::of(&side.color);
+        arguments.push_str(&format!(":colorspace={}:range={}", codes.matrix, codes.range));
+    }
+    c_string(&arguments)
+}
+
+fn source_has(option: &std::ffi::CStr) -> bool {
+    // SAFETY: a filter's class is static; av_opt_find with a fake object takes a pointer to a class pointer.
+    unsafe {
+        let source = ffi::avfilter_get_by_name(c"buffer".as_ptr());
+        if source.is_null() || (*source).priv_class.is_null() {
+            return false;
+        }
+        let class = &raw const (*source).priv_class;
+        let fake = ffi::AV_OPT_SEARCH_FAKE_OBJ;
+        !ffi::av_opt_find(class.cast_mut().cast(), option.as_ptr(), ptr::null(), 0, fake).is_null()
+    }
+}
+
+fn zscale_arguments(from: &Side, to: &Side, filter: Filter, dither: Dither) -> CString {
+    // Cubic convolution with a = -0.5 is the member b = 0, c = 0.5 of the Mitchell-Netravali family.
+    let kernel = match filter {
+        Filter::Bicubic => "bicubic:param_a=0:param_b=0.5",
+        Filter::Lanczos => "lanczos:param_a=3",
+        Filter::Spline36 => "spline36",
+    };
+    let dither = match dither {
+        Dither::None => "none",
+        Dither::Ordered => "ordered",
+    };
+    let mut arguments = format!("w={}:h={}:filter={kernel}:dither={dither}", to.size.width, to.size.height);
+    // Matrices go by their code points of H.273: FFmpeg misspells a name of one.
+    // RGB takes part in the light of the YUV side: equal words on both sides mean that none is converted.
+    let yuv = if is_yuv(from) { &from.color } else { &to.color };
+    let (primaries, transfer) = zscale_light(yuv);
+    for (side, suffix) in [(from, "in"), (to, "")] {
+        arguments.push_str(&format!(
+            ":matrix{suffix}={}:range{suffix}={}:primaries{suffix}={primaries}:transfer{suffix}={transfer}:{}={}",
+            if is_yuv(side) { side.color.matrix.code() } else { Matrix::Rgb.code() },
+            zscale_range(side.color.range),
+            if suffix.is_empty() { "chromal" } else { "chromalin" },
+            zscale_chroma(side.color.chroma_location),
+        ));
+    }
+    c_string(&arguments)
+}
+
+fn is_yuv(side: &Side) -> bool {
+    side.format.layout().is_some_and(|layout| layout.family == ColorFamily::Yuv)
+}
