@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::MediaError;
+use crate::{MediaError, partial};
 use crate::options::Output;
 use crate::sequence::Pattern;
 
@@ -32,6 +32,7 @@ impl Destination {
                 destination.check_free(path)?;
                 let part = hidden(path).ok_or_else(|| destination.failed("it has no file name", "name a file"))?;
                 File::create(&part).map_err(|error| destination.io_error(path, &error))?;
+                partial::register(&part);
                 destination.part = Some(part);
             }
             Output::Sequence(pattern) => {
@@ -43,6 +44,7 @@ impl Destination {
                 let part = hidden(&pattern.path(0))
                     .ok_or_else(|| destination.failed("it has no file name", "name a pattern"))?;
                 fs::create_dir(&part).map_err(|error| destination.io_error(&part, &error))?;
+                partial::register(&part);
                 destination.part = Some(part);
             }
         }
@@ -91,6 +93,7 @@ impl Destination {
                 // Another program may have taken the name while the film was made.
                 self.check_free(&path)?;
                 fs::rename(&part, &path).map_err(|error| self.io_error(&path, &error))?;
+                partial::forget(&part);
                 self.part = None;
                 sync_folder(&path);
             }
@@ -157,6 +160,7 @@ impl Destination {
 impl Drop for Destination {
     fn drop(&mut self) {
         let Some(part) = &self.part else { return };
+        partial::forget(part);
         let removed = match self.output {
             Output::Sequence(_) => fs::remove_dir_all(part),
             _ => fs::remove_file(part),

@@ -26,6 +26,7 @@ mod interrupt;
 mod log;
 mod mux;
 mod options;
+mod partial;
 mod pixel;
 mod plan;
 mod raw;
@@ -45,6 +46,7 @@ pub use info::{AudioInfo, Chapter, MediaInfo, Metadata, Scan, StreamInfo, Stream
 pub use input::{Input, ReadOptions};
 pub use mux::Muxer;
 pub use options::{CopyKind, CopyPolicy, Filter, Output, WriteOptions};
+pub use partial::discard_partial_outputs;
 pub use plan::OutputVideo;
 pub use sequence::Pattern;
 pub use templates::StreamTemplates;
