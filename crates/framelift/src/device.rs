@@ -77,7 +77,7 @@ impl DeviceOptions {
         let from_env = CpuOptions::from_env().map_err(|error| Error::Device(error.to_string()))?;
         let options =
             CpuOptions { threads: self.threads, memory_limit_bytes: self.memory_limit_bytes, ..from_env };
-        Ok(Arc::new(CpuEngine::new(options).map_err(|error| Error::Device(error.to_string()))?))
+        Ok(Arc::new(CpuEngine::new(&options).map_err(|error| Error::Device(error.to_string()))?))
     }
 
     #[cfg(not(feature = "cpu"))]

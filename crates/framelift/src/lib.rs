@@ -1,1 +1,37 @@
-//! Video super-resolution and restoration that keeps the whole film
+//! Video super-resolution and restoration that keeps the whole film.
+//!
+//! [`Upscaler`] takes a film from file to file: decoded, upscaled by a network that looks at neighbouring frames,
+//! encoded, with every timestamp, sound track, subtitle, chapter, attachment and colour tag kept. [`Session`]
+//! takes frames in memory. [`Model`] is what makes the pixels: built in, a published checkpoint, or a filter.
+//!
+//! Errors say what went wrong, where, and what to do; [`Error::kind`] says who must act.
+//!
+//! Features: `cpu` (default) holds the CPU engine.
+
+mod device;
+mod error;
+mod model;
+mod session;
+mod upscaler;
+
+/// The contract between networks and engines, for programs that measure or extend it.
+pub use framelift_engine as engine;
+pub use framelift_engine::Precision;
+pub use framelift_frame::{
+    ChromaLocation, ColorFamily, ColorSpec, Frame, Matrix, PixelFormat, Plane, Primaries, Range, Size, TimeBase,
+    Timestamp, Transfer,
+};
+/// Films in and out, for programs that read or compose them themselves.
+pub use framelift_media as media;
+pub use framelift_media::{
+    Chapter, CopyKind, CopyPolicy, Filter, Input, MediaInfo, ReadOptions, StreamInfo, StreamKind, VideoInfo,
+    WriteOptions, discard_partial_outputs, probe,
+};
+pub use framelift_nets::{Descriptor, Reach};
+pub use framelift_pipeline::{CancelToken, Event, PartSpec, Plan, Progress, Summary, Target};
+
+pub use device::{Device, DeviceOptions};
+pub use error::{Error, ErrorKind};
+pub use model::{Model, ModelError};
+pub use session::Session;
+pub use upscaler::Upscaler;

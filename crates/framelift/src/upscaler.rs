@@ -1,10 +1,9 @@
 //! File to file.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use framelift_frame::Size;
-use framelift_media::{CopyPolicy, Demuxer, Filter, Input, MediaInfo, Output, ReadOptions, WriteOptions};
+use framelift_media::{CopyPolicy, Demuxer, Input, MediaInfo, Output, ReadOptions, WriteOptions};
 use framelift_pipeline::{CancelToken, Event, Job, PartSpec, PipelineError, Summary, Target, Upscale, run};
 
 use crate::model::Kind;

@@ -1,0 +1,199 @@
+//! What makes the pixels: a built-in network, a checkpoint, or a filter.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use framelift_engine::Engine;
+use framelift_frame::Size;
+use framelift_media::Filter;
+use framelift_nets::{Checkpoint, CheckpointError, Descriptor, Detected, Network, builtin, detect};
+
+use crate::{DeviceOptions, Error, ErrorKind};
+
+/// A model by name or from a file, not yet on a device.
+#[derive(Clone, Debug)]
+pub struct Model {
+    name: String,
+    kind: Kind,
+}
+
+/// What stands behind a model.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Network(Detected),
+    Resample(Filter),
+}
+
+/// The filters that count as models.
+const FILTERS: [(&str, Filter, &str); 2] = [
+    ("bicubic", Filter::Bicubic, "no network: cubic interpolation, any scale; the yardstick"),
+    ("lanczos", Filter::Lanczos, "no network: Lanczos interpolation, any scale; sharper than bicubic"),
+];
+
+/// Why there is no model.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// No model has the name.
+    #[error("there is no model `{name}`; there are {known}, or use --weights with a checkpoint file")]
+    UnknownName {
+        /// The name given.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// The file is not a usable checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The checkpoint is not of a network that is run.
+    #[error(transparent)]
+    Network(#[from] framelift_nets::ModelError),
+    /// The second checkpoint of a denoise mix is not there.
+    #[error("{} is mixed with its wdn sibling for --denoise, but {} is not there; put it beside or name it with --denoise-weights", file.display(), wanted.display())]
+    NoSibling {
+        /// The checkpoint given.
+        file: PathBuf,
+        /// Where the other was looked for.
+        wanted: PathBuf,
+    },
+    /// A denoise strength for a checkpoint that has none.
+    #[error("{} has no denoise strength; --denoise is for realesr-general-x4v3, whose wdn sibling it mixes in", file.display())]
+    NoDenoise {
+        /// The checkpoint given.
+        file: PathBuf,
+    },
+}
+
+impl ModelError {
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownName { .. } | Self::NoDenoise { .. } => ErrorKind::Usage,
+            Self::Checkpoint(_) | Self::Network(_) | Self::NoSibling { .. } => ErrorKind::Input,
+        }
+    }
+}
+
+impl Model {
+    /// The largest height at which the default model is the ×4 one.
+    pub const X4_LINES: u32 = 576;
+
+    /// A model at hand: one of [`Model::names`], or `lift` for `lift-x4`.
+    ///
+    /// # Errors
+    /// [`ModelError::UnknownName`].
+    pub fn named(name: &str) -> Result<Self, Error> {
+        if let Some((_, filter, _)) = FILTERS.iter().find(|(known, ..)| *known == name) {
+            return Ok(Self { name: name.to_owned(), kind: Kind::Resample(*filter) });
+        }
+        let full = if name == "lift" { "lift-x4" } else { name };
+        let Some(checkpoint) = builtin::checkpoint(full) else {
+            return Err(ModelError::UnknownName { name: name.to_owned(), known: Self::names().join(", ") }.into());
+        };
+        Self::from_checkpoint(full.to_owned(), &checkpoint.map_err(ModelError::from)?)
+    }
+
+    /// The models at hand, the default first.
+    #[must_use]
+    pub fn names() -> Vec<&'static str> {
+        builtin::names().chain(FILTERS.iter().map(|(name, ..)| *name)).collect()
+    }
+
+    /// The checkpoint in a file, `.pth` or `.safetensors`. Architecture and numbers are read off its tensors.
+    ///
+    /// # Errors
+    /// [`ModelError::Checkpoint`], [`ModelError::Network`].
+    pub fn open(file: impl AsRef<Path>) -> Result<Self, Error> {
+        let file = file.as_ref();
+        Self::from_checkpoint(stem(file), &Checkpoint::open(file).map_err(ModelError::from)?)
+    }
+
+    /// realesr-general-x4v3 with a denoise `strength` from 0 (keeps noise and grain) to 1 (removes it): the linear mix of
+    /// its weights with those of realesr-general-wdn-x4v3, from `wdn` or from the file of that name beside it.
+    ///
+    /// # Errors
+    /// As [`Model::open`]; [`ModelError::NoSibling`], [`ModelError::NoDenoise`].
+    pub fn open_denoise(file: impl AsRef<Path>, wdn: Option<&Path>, strength: f32) -> Result<Self, Error> {
+        let file = file.as_ref();
+        let sibling = match wdn {
+            Some(wdn) => wdn.to_owned(),
+            None => wdn_sibling(file)?,
+        };
+        let open = |path: &Path| Checkpoint::open(path).map_err(ModelError::from);
+        let mixed = open(file)?.mix(&open(&sibling)?, strength).map_err(ModelError::from)?;
+        Self::from_checkpoint(stem(file), &mixed)
+    }
+
+    fn from_checkpoint(name: String, checkpoint: &Checkpoint) -> Result<Self, Error> {
+        Ok(Self { name, kind: Kind::Network(detect(checkpoint).map_err(ModelError::from)?) })
+    }
+
+    /// The built-in model for films of a size: ×4 up to [`Model::X4_LINES`] lines, ×2 above.
+    ///
+    /// # Errors
+    /// None as long as the program is whole.
+    pub fn default_for(size: Size) -> Result<Self, Error> {
+        let small = size.width.min(size.height) <= Self::X4_LINES;
+        Self::named(if small { "lift-x4" } else { "lift-x2" })
+    }
+
+    /// Its name, or the file's without folder and extension.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is good for, in one sentence.
+    #[must_use]
+    pub fn purpose(&self) -> &str {
+        match &self.kind {
+            Kind::Network(detected) => &detected.descriptor().purpose,
+            Kind::Resample(filter) => FILTERS.iter().find(|(_, f, _)| f == filter).map_or("", |(.., purpose)| purpose),
+        }
+    }
+
+    /// What the network says of itself; `None` for filters.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<&Descriptor> {
+        match &self.kind {
+            Kind::Network(detected) => Some(detected.descriptor()),
+            Kind::Resample(_) => None,
+        }
+    }
+
+    /// Output pixels for each input pixel along a side; 1 for filters.
+    #[must_use]
+    pub fn scale(&self) -> u32 {
+        self.descriptor().map_or(1, |d| d.scale)
+    }
+
+    /// The network with its weights ready on `engine`.
+    ///
+    /// # Errors
+    /// [`Error::Device`] for filters and where the engine does not know the precision; the engine's own.
+    pub fn prepare(&self, engine: Arc<dyn Engine>, device: &DeviceOptions) -> Result<Arc<dyn Network>, Error> {
+        match &self.kind {
+            Kind::Network(detected) => {
+                let precision = device.precision_on(&*engine, detected.descriptor().precisions)?;
+                Ok(detected.prepare(engine, precision)?)
+            }
+            Kind::Resample(_) => Err(Error::Device(format!("{} is a filter, not a network", self.name))),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// `realesr-general-x4v3.pth` has `realesr-general-wdn-x4v3.pth` beside it.
+fn wdn_sibling(file: &Path) -> Result<PathBuf, ModelError> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    if !name.contains("general-x4v3") {
+        return Err(ModelError::NoDenoise { file: file.to_owned() });
+    }
+    let wanted = file.with_file_name(name.replacen("general-x4v3", "general-wdn-x4v3", 1));
+    if wanted.exists() { Ok(wanted) } else { Err(ModelError::NoSibling { file: file.to_owned(), wanted }) }
+}
