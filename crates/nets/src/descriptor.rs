@@ -35,7 +35,8 @@ pub struct Descriptor {
     pub parameters: u64,
     /// Multiply-adds for each input pixel of a frame.
     pub macs_per_pixel: u64,
-    /// Values alive at once for each input pixel while a frame is worked on, in values (not bytes) of the working precision.
+    /// Values alive at once for each input pixel while a frame is worked on, in values (not bytes) of the working
+    /// precision. Values of pictures, which are f32 in every precision, count as two.
     pub values_per_pixel: u64,
     /// Precisions in which the output is good.
     pub precisions: &'static [Precision],

@@ -17,7 +17,7 @@ pub enum ModelError {
     },
     /// A network that is known and not yet run.
     #[error(
-        "{file} is a {architecture} checkpoint; framelift {version} runs {runs}",
+        "{file} is a checkpoint of {architecture}; framelift {version} runs {runs}",
         version = env!("CARGO_PKG_VERSION"),
         runs = crate::registry::SUPPORTED
     )]
@@ -38,7 +38,7 @@ pub enum ModelError {
         problems: String,
     },
     /// A variant of a known network that is not run.
-    #[error("{file} is a {architecture} checkpoint of a kind that is not run: {what}")]
+    #[error("{file} is a checkpoint of {architecture}, of a kind that is not run: {what}")]
     Variant {
         /// The checkpoint.
         file: String,

@@ -57,9 +57,9 @@ pub fn identify(checkpoint: &Checkpoint) -> Option<&'static Known> {
     KNOWN.iter().find(|known| {
         let (tensor, start) = known.fingerprint;
         let close = |(value, due): (&f32, &f32)| (value - due).abs() <= TOLERANCE * due.abs();
-        checkpoint.get(tensor).is_some_and(|weight| {
-            weight.values().len() >= start.len() && weight.values().iter().zip(&start).all(close)
-        })
+        checkpoint
+            .get(tensor)
+            .is_some_and(|weight| weight.values().len() >= start.len() && weight.values().iter().zip(&start).all(close))
     })
 }
 

@@ -2,6 +2,21 @@
 //!
 //! A [`Checkpoint`] is opened from a file or from memory or is [`builtin`], the [`registry`] says which architecture
 //! its tensors are of, and the architecture prepares it on an engine as a [`Network`]. One folder an architecture.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use framelift_engine::{Engine, Precision, Shape, reference::ReferenceEngine};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let engine: Arc<dyn Engine> = Arc::new(ReferenceEngine::new());
+//! let checkpoint = framelift_nets::builtin::checkpoint("lift-x2").ok_or("no such model")??;
+//! let network = framelift_nets::detect(&checkpoint)?.prepare(Arc::clone(&engine), Precision::F32)?;
+//! let frame = engine.zeros(Shape::new(6, 8, 3), Precision::F32)?;
+//! let mut shot = network.begin();
+//! assert!(shot.push(frame)?.is_empty()); // it looks one frame ahead
+//! assert_eq!(shot.finish()?[0].shape(), Shape::new(12, 16, 3));
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod builtin;
 pub mod checkpoint;

@@ -57,13 +57,14 @@ impl<'c> Reader<'c> {
     /// taken, and all values are finite.
     pub(crate) fn finish(self) -> Result<u64, ModelError> {
         let file = || self.checkpoint.name().to_owned();
-        let left: Vec<String> = self.checkpoint.tensors().keys().filter(|n| !self.taken.contains(*n)).cloned().collect();
+        let left: Vec<String> =
+            self.checkpoint.tensors().keys().filter(|n| !self.taken.contains(*n)).cloned().collect();
         let mut problems = Vec::new();
         if !self.missing.is_empty() {
-            problems.push(format!("{} tensors are missing ({})", self.missing.len(), first_few(&self.missing)));
+            problems.push(format!("it lacks {} ({})", counted(self.missing.len(), "tensor"), first_few(&self.missing)));
         }
         if !left.is_empty() {
-            problems.push(format!("{} tensors are not part of it ({})", left.len(), first_few(&left)));
+            problems.push(format!("it has {} too many ({})", counted(left.len(), "tensor"), first_few(&left)));
         }
         problems.extend(self.misshapen.iter().take(NAMED).cloned());
         if !problems.is_empty() {
@@ -76,6 +77,12 @@ impl<'c> Reader<'c> {
         }
         Ok(self.checkpoint.tensors().values().map(|t| t.values().len() as u64).sum())
     }
+}
+
+/// A number of things, such as `1 block` or `2 blocks`.
+pub(crate) fn counted(count: usize, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
 }
 
 /// The first names of a list, for a message.

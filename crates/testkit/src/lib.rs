@@ -7,6 +7,7 @@
 pub mod golden;
 pub mod memory;
 pub mod ops;
+pub mod pth;
 pub mod synth;
 
 use std::io::Write as _;

@@ -102,9 +102,8 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Mix`] where names or shapes differ or `weight` is outside [0, 1].
     pub fn mix(&self, other: &Self, weight: f32) -> Result<Self, CheckpointError> {
-        let fail = |what: String| {
-            Err(CheckpointError::Mix { first: self.name.clone(), second: other.name.clone(), what })
-        };
+        let fail =
+            |what: String| Err(CheckpointError::Mix { first: self.name.clone(), second: other.name.clone(), what });
         if !(0.0..=1.0).contains(&weight) {
             return fail(format!("a weight of {weight} is not between 0 and 1"));
         }

@@ -31,7 +31,10 @@ pub(super) enum Value<'a> {
     Dict(Vec<(Id, Id)>),
     Class(Class),
     Storage(Storage<'a>),
-    Tensor { storage: Storage<'a>, view: View },
+    Tensor {
+        storage: Storage<'a>,
+        view: View,
+    },
     /// Something that is allowed and of no interest.
     Inert,
 }
@@ -410,11 +413,8 @@ impl<'a> Machine<'a> {
                 let Value::Storage(storage) = self.values[storage] else {
                     return Err(Fault::damaged("its pickle makes a tensor without a storage"));
                 };
-                let view = View {
-                    offset: self.length(offset)?,
-                    shape: self.lengths(shape)?,
-                    strides: self.lengths(strides)?,
-                };
+                let view =
+                    View { offset: self.length(offset)?, shape: self.lengths(shape)?, strides: self.lengths(strides)? };
                 Ok(Value::Tensor { storage, view })
             }
             (Class::RebuildParameter, &[tensor, ..]) => match &self.values[tensor] {

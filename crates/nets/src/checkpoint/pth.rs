@@ -21,6 +21,9 @@ const LEGACY_PROTOCOL: i128 = 1001;
 /// Where dictionaries of tensors are found in the pickled object, best first: averaged weights before the others.
 const STATE_DICTS: [&str; 3] = ["params_ema", "params", "state_dict"];
 
+/// How many times its own size a file's tensors may be: weights may share a storage, and may be packed.
+const MAX_GROWTH: usize = 4;
+
 /// The tensors of a zip archive.
 pub(super) fn read_zip(file: &[u8]) -> Result<BTreeMap<String, Weight>, Fault> {
     let entries = zip::entries(file)?;
@@ -32,11 +35,11 @@ pub(super) fn read_zip(file: &[u8]) -> Result<BTreeMap<String, Weight>, Fault> {
     if entries.contains_key(format!("{folder}constants.pkl").as_str()) {
         return Err(Fault::Unsupported("it is a TorchScript program, not weights".into()));
     }
-    if entries.get(format!("{folder}byteorder").as_str()).is_some_and(|order| *order != b"little") {
+    if entries.get(format!("{folder}byteorder").as_str()).is_some_and(|order| **order != *b"little") {
         return Err(Fault::Unsupported("its values are big-endian".into()));
     }
     let pickled = pickle::run(program)?;
-    tensors(file.len(), &pickled, |key| entries.get(format!("{folder}data/{key}").as_str()).copied())
+    tensors(file.len(), &pickled, |key| entries.get(format!("{folder}data/{key}").as_str()).map(AsRef::as_ref))
 }
 
 /// The folder, with its slash, of a path that ends in `file` and is at most one folder deep.
@@ -90,14 +93,13 @@ pub(super) fn read_legacy(file: &[u8]) -> Result<BTreeMap<String, Weight>, Fault
 /// The tensors of the dictionary that counts, whose storages `storage` finds.
 fn tensors<'a>(
     file_bytes: usize,
-    pickled: &Pickled<'a>,
+    pickled: &Pickled<'_>,
     storage: impl Fn(&str) -> Option<&'a [u8]>,
 ) -> Result<BTreeMap<String, Weight>, Fault> {
     let named = state_dict(pickled)?;
     let prefix = super::prefix(named.keys().copied());
 
-    // Tensors may share a storage, but a file whose tensors add up to much more than itself is a trap.
-    let mut budget_bytes = file_bytes.saturating_mul(2);
+    let mut budget_bytes = file_bytes.saturating_mul(MAX_GROWTH);
     let mut weights = BTreeMap::new();
     for (name, (part, view)) in named {
         let Some(short) = name.strip_prefix(prefix) else { continue };

@@ -13,9 +13,7 @@ const MAX_HEADER_BYTES: u64 = 100_000_000;
 /// Whether `file` begins as such a file: the length of the header, then its brace.
 pub(super) fn recognise(file: &[u8]) -> bool {
     match file {
-        [a, b, c, d, e, f, g, h, b'{', ..] => {
-            u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) <= MAX_HEADER_BYTES
-        }
+        [a, b, c, d, e, f, g, h, b'{', ..] => u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) <= MAX_HEADER_BYTES,
         _ => false,
     }
 }

@@ -1,9 +1,12 @@
-//! The stored entries of a zip archive, zip64 included (PKWARE APPNOTE 6.3.10, sections 4.3 and 4.5.3).
+//! The entries of a zip archive, zip64 included (PKWARE APPNOTE 6.3.10, sections 4.3 and 4.5.3).
 //!
-//! `torch.save` stores entries without compression; archives that compress are refused, and so is encryption.
-//! Check sums are not looked at: PyTorch may leave them out.
+//! `torch.save` stores entries as they are; files that were packed again may have them deflated. Check sums are not
+//! looked at: PyTorch may leave them out.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
 use super::Fault;
 use super::bytes::Bytes;
@@ -19,20 +22,45 @@ const LOCATOR_BYTES: usize = 20;
 /// Stands in a 32-bit field for "see the zip64 record".
 const IN_ZIP64: usize = u32::MAX as usize;
 
+/// How many times its own size an archive may hold: weights hardly shrink, so one that grows more is a trap.
+const MAX_GROWTH: usize = 4;
+
 /// The entries by name.
-pub(super) fn entries(archive: &[u8]) -> Result<BTreeMap<&str, &[u8]>, Fault> {
+pub(super) fn entries(archive: &[u8]) -> Result<BTreeMap<&str, Cow<'_, [u8]>>, Fault> {
     let mut directory = Bytes::new(archive, "the archive's directory");
     let (offset, count) = directory_place(archive)?;
     directory.skip(offset)?;
+    let mut budget_bytes = archive.len().saturating_mul(MAX_GROWTH);
     let mut entries = BTreeMap::new();
     for _ in 0..count {
-        let (name, data) = entry(archive, &mut directory)?;
+        let Entry { name, data, size, deflated } = entry(archive, &mut directory)?;
+        let data = if deflated {
+            let left = budget_bytes.checked_sub(size);
+            budget_bytes = left.ok_or_else(|| Fault::damaged("it is packed more tightly than weights can be"))?;
+            let whole = decompress_to_vec_with_limit(data, size).ok().filter(|whole| whole.len() == size);
+            let broken = || Fault::Damaged(format!("`{name}` in the archive cannot be unpacked"));
+            Cow::Owned(whole.ok_or_else(broken)?)
+        } else {
+            Cow::Borrowed(data)
+        };
         if entries.insert(name, data).is_some() {
             return Err(Fault::Damaged(format!("the archive holds `{name}` twice")));
         }
     }
     Ok(entries)
 }
+
+/// An entry as the archive holds it.
+struct Entry<'a> {
+    name: &'a str,
+    data: &'a [u8],
+    /// Bytes once unpacked.
+    size: usize,
+    deflated: bool,
+}
+
+const STORED: u16 = 0;
+const DEFLATED: u16 = 8;
 
 /// Offset of the central directory and the number of its entries.
 fn directory_place(archive: &[u8]) -> Result<(usize, usize), Fault> {
@@ -66,8 +94,8 @@ fn directory_place(archive: &[u8]) -> Result<(usize, usize), Fault> {
     Ok((end.length()?, count))
 }
 
-/// The next entry of the directory: its name and its bytes.
-fn entry<'a>(archive: &'a [u8], directory: &mut Bytes<'a>) -> Result<(&'a str, &'a [u8]), Fault> {
+/// The next entry of the directory.
+fn entry<'a>(archive: &'a [u8], directory: &mut Bytes<'a>) -> Result<Entry<'a>, Fault> {
     if directory.u32()? != CENTRAL_ENTRY {
         return Err(Fault::damaged("the archive's directory is broken"));
     }
@@ -97,9 +125,12 @@ fn entry<'a>(archive: &'a [u8], directory: &mut Bytes<'a>) -> Result<(&'a str, &
     if flags & 1 != 0 {
         return Err(Fault::Unsupported("the archive is encrypted".into()));
     }
-    if method != 0 || stored != size {
-        return Err(Fault::Unsupported(format!("`{name}` in the archive is compressed")));
-    }
+    let deflated = match method {
+        STORED if stored == size => false,
+        DEFLATED => true,
+        STORED => return Err(Fault::Damaged(format!("`{name}` in the archive has two sizes"))),
+        _ => return Err(Fault::Unsupported(format!("`{name}` in the archive is compressed by method {method}"))),
+    };
 
     // The local header repeats the name and has an extra field of its own.
     let mut local = Bytes::new(archive, "an entry of the archive");
@@ -110,7 +141,7 @@ fn entry<'a>(archive: &'a [u8], directory: &mut Bytes<'a>) -> Result<(&'a str, &
     local.skip(22)?;
     let header_rest = usize::from(local.u16()?) + usize::from(local.u16()?);
     local.skip(header_rest)?;
-    Ok((name, local.take(size)?))
+    Ok(Entry { name, data: local.take(stored)?, size, deflated })
 }
 
 /// The body of the zip64 field among the extra fields of an entry.

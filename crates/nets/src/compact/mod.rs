@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use framelift_engine::{Activation, Addend, Conv, ConvSpec, Engine, EngineError, Precision, Tensor, Upsample};
 
-use crate::reader::{ConvWeights, Reader};
+use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
 use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, known};
 
@@ -64,7 +64,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
     let (purpose, licence) = known::purpose_and_licence(checkpoint, "whatever its checkpoint was trained for");
     let descriptor = Descriptor {
         architecture: NAME,
-        variant: format!("{features} features, {middle} convolutions"),
+        variant: format!("{}, {}", counted(features, "feature"), counted(all - 2, "convolution")),
         scale: scale as u32,
         reach: Reach::Frame,
         size_multiple: 1,

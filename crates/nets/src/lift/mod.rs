@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use framelift_engine::{Activation, Addend, Conv, ConvSpec, Engine, EngineError, Precision, Shape, Tensor, Upsample};
 
-use crate::reader::{ConvWeights, Reader};
+use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
 use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, known};
 
@@ -59,7 +59,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
     let (purpose, licence) = known::purpose_and_licence(checkpoint, "whatever its checkpoint was trained for");
     let descriptor = Descriptor {
         architecture: NAME,
-        variant: format!("{channels} channels, {blocks} blocks"),
+        variant: format!("{}, {}", counted(channels, "channel"), counted(blocks, "block")),
         scale: scale as u32,
         reach: Reach::Causal { lookahead: 1 },
         size_multiple: 1,

@@ -1,0 +1,146 @@
+//! Networks against what the published implementations give, on every engine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use framelift_engine::Precision;
+use framelift_nets::{Checkpoint, builtin};
+use framelift_testkit::golden::Golden;
+use framelift_testkit::{max_abs_diff_of_frames, ops, synth, test_data};
+
+use crate::{checkpoint, engines, network, run};
+
+/// The bar of the project: largest absolute difference in f32.
+const TOLERANCE: f32 = 1e-4;
+
+/// Values of pictures in [0, 1] may be this far off when weights and features are bf16.
+const BF16_TOLERANCE: f32 = 0.01;
+
+/// Runs the golden case `case` through `checkpoint` on every engine.
+fn check(case: &str, checkpoint: &Checkpoint) {
+    let Some(golden) = Golden::case(case) else { return };
+    let (input, due) = (golden.frames("input"), golden.frames("output"));
+    for (name, engine) in engines() {
+        let network = network(checkpoint, &engine, Precision::F32);
+        let diff = max_abs_diff_of_frames(&run(&network, &engine, &input), &due);
+        println!("{case} f32 {name}: {diff:.2e}");
+        assert!(diff <= TOLERANCE, "{case} on {name}: {diff:e}");
+    }
+}
+
+/// The file `name` among the real weights.
+fn real_weights(name: &str) -> Option<PathBuf> {
+    Some(test_data()?.join("weights").join(name))
+}
+
+/// The file `name` among the golden checkpoints.
+fn golden_checkpoint(name: &str) -> Option<Checkpoint> {
+    Some(Checkpoint::open(&test_data()?.join("golden/checkpoints").join(name)).unwrap())
+}
+
+/// The synthetic checkpoint of the golden case `compact_x4_n4`.
+fn compact_x4_n4() -> Checkpoint {
+    checkpoint("compact_x4_n4", &synth::compact(64, 4, 4))
+}
+
+#[test]
+fn operations_match_on_every_engine() {
+    for (name, engine) in engines() {
+        let differences = ops::differences(&*engine).unwrap();
+        let worst = differences.iter().max_by(|a, b| a.max_abs.total_cmp(&b.max_abs)).unwrap();
+        println!("operations {name}: {:.2e} ({})", worst.max_abs, worst.case);
+        assert!(worst.max_abs <= TOLERANCE, "{} on {name}: {:e}", worst.case, worst.max_abs);
+    }
+}
+
+#[test]
+fn compact_on_synthetic_weights() {
+    check("compact_x4_n4", &compact_x4_n4());
+}
+
+#[test]
+fn compact_from_every_form_of_checkpoint() {
+    for name in ["compact_x4_n4_params.pth", "compact_x4_n4_params_and_ema.pth"] {
+        let Some(checkpoint) = golden_checkpoint(name) else { return };
+        assert_eq!(checkpoint.tensors(), compact_x4_n4().tensors(), "{name}");
+        check("compact_x4_n4", &checkpoint);
+    }
+}
+
+#[test]
+fn compact_from_half_precision_is_the_rounded_network() {
+    let Some(half) = golden_checkpoint("compact_x4_n4_half.pth") else { return };
+    for (name, weight) in compact_x4_n4().tensors() {
+        let stored = half.get(name).unwrap();
+        assert_eq!(stored.shape(), weight.shape());
+        // Half precision keeps 11 bits, fewer below 2⁻¹⁴.
+        let close = |(a, b): (&f32, &f32)| (a - b).abs() <= b.abs() / 2048.0 + 2f32.powi(-25);
+        assert!(stored.values().iter().zip(weight.values()).all(close), "{name}");
+    }
+    let golden = Golden::case("compact_x4_n4").unwrap();
+    let (name, engine) = engines().pop().unwrap();
+    let outputs = run(&network(&half, &engine, Precision::F32), &engine, &golden.frames("input"));
+    let diff = max_abs_diff_of_frames(&outputs, &golden.frames("output"));
+    println!("compact_x4_n4_half f32 {name}: {diff:.2e}");
+    assert!(diff <= 2e-3, "{diff:e}");
+}
+
+#[test]
+fn real_animevideov3() {
+    for name in ["realesr-animevideov3.pth", "realesr-animevideov3-fp32.safetensors"] {
+        let Some(path) = real_weights(name) else { return };
+        check("real_animevideov3", &Checkpoint::open(&path).unwrap());
+    }
+}
+
+#[test]
+fn real_general_x4v3() {
+    let Some(path) = real_weights("realesr-general-x4v3-fp16.safetensors") else { return };
+    check("real_general_x4v3", &Checkpoint::open(&path).unwrap());
+}
+
+#[test]
+fn lift_x4() {
+    check("lift_x4", &builtin::checkpoint("lift-x4").unwrap().unwrap());
+}
+
+#[test]
+fn lift_x2() {
+    check("lift_x2", &builtin::checkpoint("lift-x2").unwrap().unwrap());
+}
+
+#[test]
+fn bf16_stays_near_the_golden_vectors() {
+    let cases = [("compact_x4_n4", compact_x4_n4()), ("lift_x2", builtin::checkpoint("lift-x2").unwrap().unwrap())];
+    for (case, checkpoint) in cases {
+        let golden = Golden::case(case).unwrap();
+        let (input, due) = (golden.frames("input"), golden.frames("output"));
+        let mut reference = None;
+        for (name, engine) in engines() {
+            let network = network(&checkpoint, &engine, Precision::Bf16);
+            let outputs = run(&network, &engine, &input);
+            let diff = max_abs_diff_of_frames(&outputs, &due);
+            let reference: &Vec<_> = reference.get_or_insert_with(|| outputs.clone());
+            let from_reference = max_abs_diff_of_frames(&outputs, reference);
+            println!("{case} bf16 {name}: {diff:.2e} from f32, {from_reference:.2e} from the reference in bf16");
+            assert!(diff <= BF16_TOLERANCE, "{case} on {name}: {diff:e}");
+            assert!(from_reference <= BF16_TOLERANCE / 2.0, "{case} on {name}: {from_reference:e}");
+        }
+    }
+}
+
+#[test]
+fn prepared_networks_are_shared_between_shots() {
+    let golden = Golden::case("lift_x2").unwrap();
+    let input = golden.frames("input");
+    let (_, engine) = engines().pop().unwrap();
+    let checkpoint = builtin::checkpoint("lift-x2").unwrap().unwrap();
+    let network = network(&checkpoint, &engine, Precision::F32);
+    let alone = run(&network, &engine, &input[..3]);
+    let both: Vec<_> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..2).map(|_| scope.spawn(|| run(&Arc::clone(&network), &engine, &input[..3]))).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    assert_eq!(both[0], alone);
+    assert_eq!(both[1], alone);
+}
