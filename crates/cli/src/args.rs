@@ -278,9 +278,9 @@ fn size(text: &str) -> Result<Target, String> {
     };
     match side {
         Some(side) => Ok(Target::ShortSide(side)),
-        None => exact_size(text)
-            .map(Target::Exact)
-            .map_err(|_| "WxH, 720p, 1080p, 1440p, 4k or 8k is wanted".to_owned()),
+        None => {
+            exact_size(text).map(Target::Exact).map_err(|_| "WxH, 720p, 1080p, 1440p, 4k or 8k is wanted".to_owned())
+        }
     }
 }
 

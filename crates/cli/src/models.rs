@@ -27,7 +27,9 @@ fn list(json: bool) -> Result<(), Failure> {
         out(&format!("{:<10} {}", model.name(), model.purpose()));
     }
     out("");
-    out("Checkpoint files are used with `framelift upscale --weights FILE`; `framelift models show FILE` says what one is.");
+    out(
+        "Checkpoint files are used with `framelift upscale --weights FILE`; `framelift models show FILE` says what one is.",
+    );
     Ok(())
 }
 

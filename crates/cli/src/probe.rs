@@ -32,7 +32,12 @@ fn describe(name: &str, info: &MediaInfo) -> Vec<String> {
         lines.push(describe_stream(stream, info.video == Some(stream.index)));
     }
     for chapter in &info.chapters {
-        lines.push(format!("  chapter {} to {}: {}", chapter.start, chapter.end, chapter.title().unwrap_or("untitled")));
+        lines.push(format!(
+            "  chapter {} to {}: {}",
+            chapter.start,
+            chapter.end,
+            chapter.title().unwrap_or("untitled")
+        ));
     }
     if info.video.is_none() {
         lines.push("  no video: there is nothing to upscale".to_owned());
@@ -96,9 +101,7 @@ fn describe_video(stream: &StreamInfo, video: &VideoInfo) -> String {
 }
 
 fn as_json(info: &MediaInfo) -> Value {
-    let chapter = |c: &framelift::Chapter| {
-        json!({"start_s": c.start.seconds(), "end_s": c.end.seconds(), "title": c.title(), "metadata": object(&c.metadata)})
-    };
+    let chapter = |c: &framelift::Chapter| json!({"start_s": c.start.seconds(), "end_s": c.end.seconds(), "title": c.title(), "metadata": object(&c.metadata)});
     json!({
         "format": info.format,
         "duration_s": info.duration_s,

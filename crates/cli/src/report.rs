@@ -85,7 +85,9 @@ impl Reporter {
             Mode::Bar(_) | Mode::Plain => {
                 let frames = frames.map_or_else(|| "frames".to_owned(), |n| format!("{n} frames"));
                 let memory = human_bytes(*memory_bytes as u64);
-                err(&format!("{input} -> {output}, {frames}, encoder {encoder}, about {memory} of memory beside codecs"));
+                err(&format!(
+                    "{input} -> {output}, {frames}, encoder {encoder}, about {memory} of memory beside codecs"
+                ));
             }
             Mode::Json => err(&json!({
                 "event": "started", "input": input.to_string(), "output": output.to_string(),
@@ -134,14 +136,14 @@ impl Reporter {
     pub(crate) fn finished(&self, output: &str, summary: &Summary) {
         let Summary { frames, size, elapsed, first_frame, network } = summary;
         let fps = *frames as f64 / elapsed.as_secs_f64().max(1e-9);
+        let plural = if *frames == 1 { "" } else { "s" };
+        let done = || format!("{output}: {frames} frame{plural} of {size} in {} ({fps:.2} fps)", human_time(*elapsed));
         match &self.mode {
             Mode::Bar(bar) => {
                 bar.finish_and_clear();
-                err(&format!("{output}: {frames} frames of {size} in {} ({fps:.2} fps)", human_time(*elapsed)));
+                err(&done());
             }
-            Mode::Plain => {
-                err(&format!("{output}: {frames} frames of {size} in {} ({fps:.2} fps)", human_time(*elapsed)));
-            }
+            Mode::Plain => err(&done()),
             Mode::Json => err(&json!({
                 "event": "finished", "output": output, "frames": frames, "size": size.to_string(),
                 "elapsed_s": elapsed.as_secs_f64(), "first_frame_s": first_frame.as_secs_f64(),

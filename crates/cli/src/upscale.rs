@@ -76,7 +76,10 @@ pub(crate) fn upscale(args: &Upscale) -> Result<(), Failure> {
         Outcome::Overdue => {
             reporter.abandon();
             framelift::discard_partial_outputs();
-            Err(Failure::Command(ErrorKind::Interrupted, "interrupted; nothing was left under the output's name".into()))
+            Err(Failure::Command(
+                ErrorKind::Interrupted,
+                "interrupted; nothing was left under the output's name".into(),
+            ))
         }
     }
 }
@@ -145,10 +148,7 @@ fn default_output(input: &str, model: &str, weights: Option<&Path>) -> Result<St
     }
     let model = weights.and_then(Path::file_stem).map_or_else(|| model.into(), |stem| stem.to_string_lossy());
     let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    let extension = match extension.as_deref() {
-        Some(known @ ("mp4" | "mov" | "m4v" | "webm")) => known,
-        _ => "mkv",
-    };
+    let extension = extension.as_deref().filter(|e| ["mp4", "mov", "m4v", "webm"].contains(e)).unwrap_or("mkv");
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let name: PathBuf = path.with_file_name(format!("{stem}.{model}.{extension}"));
     Ok(name.to_string_lossy().into_owned())

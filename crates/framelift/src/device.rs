@@ -75,8 +75,7 @@ impl DeviceOptions {
         use framelift_engine_cpu::{CpuEngine, CpuOptions};
 
         let from_env = CpuOptions::from_env().map_err(|error| Error::Device(error.to_string()))?;
-        let options =
-            CpuOptions { threads: self.threads, memory_limit_bytes: self.memory_limit_bytes, ..from_env };
+        let options = CpuOptions { threads: self.threads, memory_limit_bytes: self.memory_limit_bytes, ..from_env };
         Ok(Arc::new(CpuEngine::new(&options).map_err(|error| Error::Device(error.to_string()))?))
     }
 

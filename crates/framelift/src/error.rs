@@ -50,6 +50,12 @@ pub enum Error {
     /// A model or checkpoint.
     #[error(transparent)]
     Model(#[from] crate::ModelError),
+    /// Input and output are one file.
+    #[error("{path} is the input itself; choose another name for the output")]
+    SameFile {
+        /// The file.
+        path: String,
+    },
     /// The engine could not be made.
     #[error("{0}")]
     Device(String),
@@ -77,6 +83,7 @@ impl Error {
         match self {
             Self::Pipeline(error) => pipeline_kind(error),
             Self::Model(error) => error.kind(),
+            Self::SameFile { .. } => ErrorKind::Usage,
             Self::Device(_) => ErrorKind::Device,
             Self::Engine(error) => engine_kind(error),
         }
@@ -96,9 +103,9 @@ fn pipeline_kind(error: &PipelineError) -> ErrorKind {
         PipelineError::Session(SessionError::TooSmall { .. } | SessionError::NotMultiple { .. })
         | PipelineError::Memory { .. }
         | PipelineError::OutputSize { .. } => ErrorKind::Limits,
-        PipelineError::Session(SessionError::SizeChanged { .. })
-        | PipelineError::NoVideo
-        | PipelineError::NoFrames => ErrorKind::Input,
+        PipelineError::Session(SessionError::SizeChanged { .. }) | PipelineError::NoVideo | PipelineError::NoFrames => {
+            ErrorKind::Input
+        }
         PipelineError::EmptyRange => ErrorKind::Usage,
         PipelineError::Session(SessionError::Count { .. })
         | PipelineError::Lost { .. }

@@ -122,6 +122,9 @@ impl Upscaler {
     /// The root cause; [`Error::kind`] says who must act. Nothing is left under the output's name.
     pub fn run(self) -> Result<Summary, Error> {
         let output = Output::parse(&self.output)?;
+        if same_file(&self.input, &self.output) {
+            return Err(Error::SameFile { path: self.output });
+        }
         let mut read = self.read;
         read.interrupt = Some(self.cancel.flag());
         let input = Demuxer::open(&Input::parse(&self.input)?, &read)?;
@@ -142,6 +145,12 @@ impl Upscaler {
         let job = Job { input, output, write: self.write, upscale, target, part: self.part, memory_limit_bytes };
         Ok(run(job, &self.cancel, &*self.on_event)?)
     }
+}
+
+/// Whether both name one file that exists.
+fn same_file(input: &str, output: &str) -> bool {
+    let real = |path: &str| std::fs::canonicalize(path).ok().filter(|path| path.is_file());
+    real(input).is_some_and(|input| real(output) == Some(input))
 }
 
 fn video_size(info: &MediaInfo) -> Result<Size, Error> {

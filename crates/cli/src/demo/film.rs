@@ -20,7 +20,7 @@ pub(crate) const SAMPLE_RATE: u32 = 48_000;
 const DURATIONS_MS: [i64; 7] = [40, 40, 33, 50, 20, 67, 40];
 
 /// Where the film ends.
-const END_MS: i64 = 3200;
+const END_MS: i64 = 2800;
 
 /// When each frame is shown and for how long, in ticks of [`BASE`].
 pub(crate) fn times() -> Vec<(i64, i64)> {
@@ -55,4 +55,4 @@ pub(crate) fn sound(pitch_hz: f64) -> Vec<i16> {
 
 /// Subtitles: from, for how long (ticks of [`BASE`]), and text.
 pub(crate) const SUBTITLES: [(i64, i64, &str); 3] =
-    [(200, 1200, "A wall, a sign, a ball."), (1600, 700, "A cut."), (2400, 700, "A star, and text that rolls.")];
+    [(200, 1200, "A wall, a sign, a ball."), (1600, 500, "A cut."), (2150, 600, "A star, and text that rolls.")];

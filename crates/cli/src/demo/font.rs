@@ -87,7 +87,7 @@ impl Text {
     /// The upper left corner of the first letter is the origin.
     pub(crate) fn distance(&self, x: f32, y: f32) -> f32 {
         const FAR: f32 = 0.25;
-        if y < -FAR || y > 1.0 + FAR || x < -FAR || x > self.width() {
+        if !(-FAR..=1.0 + FAR).contains(&y) || !(-FAR..=self.width()).contains(&x) {
             return 2.0 * FAR;
         }
         let cell = (x * HEIGHT / ADVANCE) as usize;

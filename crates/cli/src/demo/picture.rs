@@ -26,7 +26,7 @@ impl Picture {
     }
 
     /// Rows of panels, each with a label above it; all panels of one size.
-    pub(crate) fn of_panels(rows: &[Vec<(String, Self)>]) -> Self {
+    pub(crate) fn of_panels(rows: &[Vec<(&str, Self)>]) -> Self {
         let panel = rows.iter().flatten().next().map_or(Size::new(1, 1), |(_, panel)| panel.size);
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0) as u32;
         let cell = Size::new(panel.width + GAP_PX, panel.height + LABEL_PX + GAP_PX);
@@ -52,7 +52,8 @@ impl Picture {
         };
         for y in 0..panel.height {
             for x in 0..panel.width {
-                let from = at(y, panel.height, top, size.height) * size.width as usize + at(x, panel.width, left, size.width);
+                let from =
+                    at(y, panel.height, top, size.height) * size.width as usize + at(x, panel.width, left, size.width);
                 let to = (y * panel.width + x) as usize * 3;
                 for (channel, plane) in frame.planes().iter().enumerate() {
                     picture.rgb[to + channel] = ((u32::from(plane.samples()[from]) + 128) / 257) as u8;
