@@ -66,11 +66,8 @@ pub(crate) fn placement(container: Container, stream: &StreamTemplate) -> Placem
         Role::Cover => held(container.is_mov_family() && is_cover_codec(codec)),
         Role::Attachment => held(container == Container::Matroska),
         Role::Data if is_time_code(stream) => {
-            if container.is_mov_family() && has(stream, "timecode") {
-                Placement::Remade
-            } else {
-                Placement::LeftOut
-            }
+            // The muxers write the time code anew, as a track or as a tag, from what the metadata says.
+            if has(stream, "timecode") { Placement::Remade } else { Placement::LeftOut }
         }
         // Nothing says whether Matroska's data tracks can be read back by anyone.
         Role::Data => held(

@@ -4,11 +4,14 @@ use std::collections::VecDeque;
 use std::ptr;
 
 use ffmpeg_next::ffi;
-use framelift_frame::{Size, TimeBase, Timestamp};
+use framelift_frame::{ColorSpec, Size, TimeBase, Timestamp};
 
+use crate::color::color_codes;
 use crate::demux::bad_input;
 use crate::error::{Code, check, must};
+use crate::pixel::Format;
 use crate::raw::{self, av_base, rational, stated};
+use crate::samples::Reader;
 use crate::{Input, MediaError, Packet, StreamInfo, VideoInfo, log};
 
 /// Decodes the packets of one video stream, in order of display.
@@ -236,6 +239,31 @@ impl Picture {
     pub fn size(&self) -> Size {
         let frame = self.frame.get();
         Size::new(u32::try_from(frame.width).unwrap_or(0), u32::try_from(frame.height).unwrap_or(0))
+    }
+
+    /// FFmpeg's name of its pixel format, such as `yuv420p10le`.
+    #[must_use]
+    pub fn format_name(&self) -> String {
+        Format(self.frame.get().format).name()
+    }
+
+    /// What it says of its colours.
+    #[must_use]
+    pub fn color(&self) -> ColorSpec {
+        color_codes!(self.frame.get(), colorspace, chroma_location).spec()
+    }
+
+    /// The code values of one component, row by row, with the component's size: 0 for luma, gray or red, 1 and 2 for
+    /// the chroma planes or green and blue, the last for alpha. `None` where there is no such component.
+    #[must_use]
+    pub fn samples(&self, component: usize) -> Option<(Size, Vec<u16>)> {
+        let reader = Reader::new(&self.frame, component)?;
+        let mut samples = vec![0; reader.width() * reader.height()];
+        for (y, row) in samples.chunks_exact_mut(reader.width()).enumerate() {
+            reader.row(y, row, |sample| sample);
+        }
+        let side_px = |px: usize| u32::try_from(px).ok();
+        Some((Size::new(side_px(reader.width())?, side_px(reader.height())?), samples))
     }
 
     /// Bytes of sample memory held.

@@ -7,9 +7,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{MediaError, partial};
 use crate::options::Output;
 use crate::sequence::Pattern;
+use crate::{MediaError, partial};
 
 /// An output that is not yet whole.
 pub(crate) struct Destination {

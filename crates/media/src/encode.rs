@@ -72,8 +72,9 @@ impl Encoder {
                 context.framerate = rational(rate);
             }
             if encoder.clock.counts_frames {
-                let (num, den) = video.frame_rate.unwrap_or((25, 1));
+                let (num, den) = codec.nearest_rate(video.frame_rate.unwrap_or((25, 1)));
                 context.time_base = rational((den, num));
+                context.framerate = rational((num, den));
             }
             if wants_global_header(video.container)? {
                 context.flags |= ffi::AV_CODEC_FLAG_GLOBAL_HEADER as i32;

@@ -169,6 +169,21 @@ impl VideoEncoder {
         )
     }
 
+    /// The rate closest to `rate` among those its codec can state.
+    pub(crate) fn nearest_rate(self, rate: (i32, i32)) -> (i32, i32) {
+        const MPEG: [(i32, i32); 8] =
+            [(24_000, 1001), (24, 1), (25, 1), (30_000, 1001), (30, 1), (50, 1), (60_000, 1001), (60, 1)];
+        let value = |(num, den): (i32, i32)| f64::from(num) / f64::from(den);
+        let off = |candidate: &(i32, i32)| (value(*candidate) / value(rate)).ln().abs();
+        match self.id() {
+            ffi::AVCodecID::AV_CODEC_ID_MPEG1VIDEO | ffi::AVCodecID::AV_CODEC_ID_MPEG2VIDEO => {
+                MPEG.into_iter().min_by(|a, b| off(a).total_cmp(&off(b))).unwrap_or(rate)
+            }
+            // MPEG-4 states the rate in 16 bits.
+            _ => reduced(rate, 65_535),
+        }
+    }
+
     /// The encoder's own options for quality and speed.
     pub(crate) fn settings(
         self,
@@ -275,6 +290,14 @@ fn exists(name: &str) -> bool {
     let name = c_string(name);
     // SAFETY: a terminated string.
     !unsafe { ffi::avcodec_find_encoder_by_name(name.as_ptr()) }.is_null()
+}
+
+/// A positive fraction in numbers of at most `largest`.
+pub(crate) fn reduced((num, den): (i32, i32), largest: i64) -> (i32, i32) {
+    let (mut to_num, mut to_den) = (0, 0);
+    // SAFETY: writes two numbers.
+    unsafe { ffi::av_reduce(&raw mut to_num, &raw mut to_den, num.into(), den.into(), largest) };
+    if to_num > 0 && to_den > 0 { (to_num, to_den) } else { (25, 1) }
 }
 
 fn whole(value: f32) -> String {

@@ -11,6 +11,7 @@
 #![expect(unsafe_code, reason = "FFmpeg is a C library; each call into it states why it is sound")]
 
 mod color;
+pub mod compose;
 mod containers;
 mod decode;
 mod demux;

@@ -110,9 +110,7 @@ impl Muxer {
         }
         let context = muxer.open(container, output)?;
         let video = muxer.add_streams(&context, container, encoder, templates, &placements, options)?;
-        if container.is_matroska_family() {
-            muxer.shift_to_zero(templates);
-        }
+        muxer.shift_to_zero(container, templates);
         muxer.write_header(&context, container, encoder.video(), templates)?;
         muxer.sink = Sink::Container { context, container, video };
         muxer.write_covers(templates, &placements)?;
@@ -233,20 +231,23 @@ impl Muxer {
         video.ok_or_else(|| MediaError::internal("the output has no place for the video"))
     }
 
-    /// Matroska holds no negative times: a film that starts before zero is moved as a whole.
-    fn shift_to_zero(&mut self, templates: &StreamTemplates) {
+    /// Matroska holds no negative times, and MP4 shows no picture of one: a film that starts before zero is moved as a
+    /// whole.
+    fn shift_to_zero(&mut self, container: Container, templates: &StreamTemplates) {
         if self.shift.is_some() {
             return;
         }
-        let kept = templates.streams.iter().enumerate().filter(|(index, stream)| {
-            // Sound before zero is there to be thrown away by decoders, and is left out instead.
-            stream.role == Role::Main
-                || (stream.role != Role::Audio && self.copies.get(*index).is_some_and(Option::is_some))
+        let kept = templates.streams.iter().enumerate().filter(|(index, stream)| match stream.role {
+            Role::Main => true,
+            // Sound before zero is there to be thrown away by decoders, and Matroska is spared it.
+            Role::Audio => false,
+            _ => container.is_matroska_family() && self.copies.get(*index).is_some_and(Option::is_some),
         });
         let starts = kept.filter_map(|(_, stream)| Some(Timestamp::new(stream.start_ticks?, stream.time_base)));
         if let Some(first) = starts.min().filter(|first| first.ticks < 0) {
             self.notices.push(format!(
-                "the film starts at {first}, and Matroska holds no negative times; all of it is moved to start at 0"
+                "the film starts at {first}, and {} shows nothing before zero; all of it is moved to start at 0",
+                container.name()
             ));
             self.shift = Some(Timestamp::new(-first.ticks, first.base));
         }
@@ -651,8 +652,13 @@ fn describe(index: usize, stream: &StreamTemplate) -> String {
         Role::Data | Role::ChapterTrack => "data stream",
     };
     let find = |key: &str| stream.metadata.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v.clone());
-    // SAFETY: names of codecs are static strings.
-    let codec = unsafe { raw::text(ffi::avcodec_get_name(stream.parameters.get().codec_id)) };
+    let parameters = stream.parameters.get();
+    let codec = if parameters.codec_id == ffi::AVCodecID::AV_CODEC_ID_NONE {
+        String::from_utf8_lossy(&parameters.codec_tag.to_le_bytes()).trim_matches('\0').to_owned()
+    } else {
+        // SAFETY: names of codecs are static strings.
+        unsafe { raw::text(ffi::avcodec_get_name(parameters.codec_id)) }
+    };
     let words: Vec<_> = [Some(codec), find("language"), find("filename")].into_iter().flatten().collect();
     format!("{kind} {index} ({})", words.join(", "))
 }

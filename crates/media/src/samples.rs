@@ -30,7 +30,7 @@ enum Access {
     LittleWord,
     /// In two bytes, the upper first.
     BigWord,
-    /// By FFmpeg's own slow functions: bits, palettes, samples across words.
+    /// By FFmpeg's own slow functions: bits and samples across words; or through a palette.
     Slow,
 }
 
@@ -171,10 +171,12 @@ impl<'a> Reader<'a> {
     fn slow_row(&self, y: usize, row: &mut [u16]) {
         let raw = self.frame.get();
         let Some(descriptor) = Format(raw.format).descriptor() else { return };
-        let palette = descriptor.flags & ffi::AV_PIX_FMT_FLAG_PAL as u64 != 0;
+        if descriptor.flags & ffi::AV_PIX_FMT_FLAG_PAL as u64 != 0 {
+            self.palette_row(y, row);
+            return;
+        }
         let data: [*const u8; 4] = std::array::from_fn(|i| raw.data[i].cast_const());
-        // SAFETY: the picture has this row and width, the palette lies in its second plane, and `row` has room
-        // for the width in elements of two bytes.
+        // SAFETY: the picture has this row and width, and `row` has room for the width in elements of two bytes.
         unsafe {
             av_read_image_line2(
                 row.as_mut_ptr().cast(),
@@ -185,9 +187,21 @@ impl<'a> Reader<'a> {
                 y as c_int,
                 self.component.index as c_int,
                 row.len() as c_int,
-                c_int::from(palette),
+                0,
                 2,
             );
+        }
+    }
+
+    /// The second plane holds 256 colours, each a number 0xAARRGGBB; the first says by a byte which one a pixel has.
+    fn palette_row(&self, y: usize, row: &mut [u16]) {
+        const PALETTE_BYTES: usize = 256 * 4;
+        // SAFETY: the row has a byte a pixel, and the palette its fixed size.
+        let (numbers, palette) = unsafe { (self.frame.row(0, y, row.len()), self.frame.row(1, 0, PALETTE_BYTES)) };
+        let (colors, _) = palette.as_chunks::<4>();
+        let shift = [16, 8, 0, 24][self.component.index.min(3)];
+        for (sample, &number) in row.iter_mut().zip(numbers) {
+            *sample = ((u32::from_ne_bytes(colors[usize::from(number)]) >> shift) & 0xff) as u16;
         }
     }
 
