@@ -129,6 +129,8 @@ impl Encoder {
         let raw = picture.frame.as_mut();
         raw.pts = self.clock.enter(ticks, duration_ticks);
         raw.pict_type = ffi::AVPictureType::AV_PICTURE_TYPE_NONE;
+        // SAFETY: the context is open. Encoders of a constant quantizer read it off each picture.
+        raw.quality = unsafe { (*self.context).global_quality };
         self.send_raw(picture.frame.as_ptr())
     }
 

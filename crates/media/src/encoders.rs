@@ -197,11 +197,11 @@ impl VideoEncoder {
         match name.as_str() {
             "libx264" | "libx264rgb" => {
                 set("crf", crf.unwrap_or(16.0).to_string());
-                set("preset", preset.unwrap_or("medium").to_owned());
+                set("preset", word(&name, preset)?);
             }
             "libx265" => {
                 set("crf", crf.unwrap_or(18.0).to_string());
-                set("preset", preset.unwrap_or("medium").to_owned());
+                set("preset", word(&name, preset)?);
                 // x265 writes its report to standard error by itself, past FFmpeg's log.
                 set("x265-params", "log-level=none".to_owned());
             }
@@ -302,6 +302,15 @@ pub(crate) fn reduced((num, den): (i32, i32), largest: i64) -> (i32, i32) {
 
 fn whole(value: f32) -> String {
     (value.round() as i64).to_string()
+}
+
+/// A speed in x264's words. x264 itself would complain of others on standard error.
+fn word(encoder: &str, preset: Option<&str>) -> Result<String, MediaError> {
+    let preset = preset.unwrap_or("medium");
+    if SPEEDS.contains(&preset) {
+        return Ok(preset.to_owned());
+    }
+    Err(MediaError::usage(format!("{encoder} has no --preset {preset}"), format!("use one of {}", SPEEDS.join(", "))))
 }
 
 /// A speed in x264's words or the encoder's own numbers, as the encoder's number.

@@ -261,11 +261,17 @@ fn distance(format: Format, wanted: PixelFormat) -> u32 {
     let (lost_h, more_h) = difference(layout.log2_chroma_h, wanted.log2_chroma_h);
     let (mut lost, mut more) = (lost_w + lost_h, more_w + more_h);
     if wanted.family == ColorFamily::Gray {
-        // Gray has no chroma to lose, and the less is stored for it the better.
-        (lost, more) = (0, 4 - u32::from(layout.log2_chroma_w + layout.log2_chroma_h).min(4));
+        // Gray has no chroma to lose. Where it must be stored with some, every player knows 4:2:0.
+        let usual = |log2: u8| u32::from(log2.abs_diff(1));
+        lost = 0;
+        more = if layout.family == ColorFamily::Gray {
+            0
+        } else {
+            usual(layout.log2_chroma_w) + usual(layout.log2_chroma_h)
+        };
     }
-    let planar = format.planar();
-    let clumsy = u32::from(planar != Some(format)) * 2 + u32::from(format.is_full_range_yuv());
+    let clumsy = u32::from(layout.family != ColorFamily::Gray && format.planar() != Some(format)) * 2
+        + u32::from(format.is_full_range_yuv());
     family + lost_bits * 1_000 + lost * 300 + more * 20 + more_bits * 10 + clumsy
 }
 

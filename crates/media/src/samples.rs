@@ -5,6 +5,7 @@
 use std::ffi::{c_int, c_void};
 
 use ffmpeg_next::ffi;
+use framelift_frame::{ColorFamily, Size};
 
 use crate::MediaError;
 use crate::pixel::Format;
@@ -69,8 +70,7 @@ impl Component {
 
 /// Columns and rows of component `index` in a picture of `width` × `height`.
 pub(crate) fn component_size(format: Format, index: usize, width: usize, height: usize) -> (usize, usize) {
-    let chroma =
-        matches!(index, 1 | 2) && format.layout().is_some_and(|l| l.family == framelift_frame::ColorFamily::Yuv);
+    let chroma = matches!(index, 1 | 2) && format.layout().is_some_and(|l| l.family == ColorFamily::Yuv);
     match format.descriptor() {
         Some(d) if chroma => (
             (width + (1 << d.log2_chroma_w) - 1) >> d.log2_chroma_w,
@@ -287,6 +287,32 @@ pub(crate) fn repack(source: &Frame, format: Format) -> Result<Frame, MediaError
                 let row = vec![opaque; width];
                 (0..height).for_each(|y| write_row(&mut target, index, y, &row));
             }
+        }
+    }
+    Ok(target)
+}
+
+/// The least size that holds `size` and whose chroma is whole in `format`: what `zscale` asks for.
+pub(crate) fn even_size(size: Size, format: Format) -> Size {
+    let (w, h) = format.descriptor().map_or((0, 0), |d| (u32::from(d.log2_chroma_w), u32::from(d.log2_chroma_h)));
+    Size::new(size.width.next_multiple_of(1 << w), size.height.next_multiple_of(1 << h))
+}
+
+/// The same samples in a picture of `size`, its last column and row repeated to the right and below.
+pub(crate) fn padded(source: &Frame, format: Format, size: Size) -> Result<Frame, MediaError> {
+    let side_px = |px: u32| i32::try_from(px).map_err(|_| MediaError::internal(format!("a picture of {size}")));
+    let mut target = Frame::with_buffer(format.0, side_px(size.width)?, side_px(size.height)?)?;
+    for index in 0..format.descriptor().map_or(0, |d| usize::from(d.nb_components)) {
+        let Some(reader) = Reader::new(source, index) else { continue };
+        let (width, height) = component_size(format, index, size.width as usize, size.height as usize);
+        let mut row = vec![0; width];
+        for y in 0..height {
+            if y < reader.height() {
+                reader.row(y, &mut row[..reader.width()], |sample| sample);
+                let last = row[reader.width() - 1];
+                row[reader.width()..].fill(last);
+            }
+            write_row(&mut target, index, y, &row);
         }
     }
     Ok(target)

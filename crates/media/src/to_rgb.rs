@@ -13,8 +13,8 @@ use crate::graph::{Dither, Graph, Side, bare};
 use crate::options::Filter;
 use crate::pixel::Format;
 use crate::raw;
-use crate::samples::{Reader, repack};
-use crate::{MediaError, Picture, VideoInfo};
+use crate::samples::{Reader, even_size, padded, repack};
+use crate::{MediaError, Picture, Resizer, VideoInfo};
 
 /// Converts pictures to full-range planar RGB of 16 bits a sample.
 pub struct ToRgb {
@@ -22,6 +22,7 @@ pub struct ToRgb {
     stated: ColorSpec,
     context: Context,
     graph: Option<Graph>,
+    resizer: Option<Resizer>,
     notices: Notices,
 }
 
@@ -55,6 +56,7 @@ impl ToRgb {
             stated: video.color,
             context: video.resolve,
             graph: None,
+            resizer: None,
             notices: Notices::default(),
         })
     }
@@ -98,16 +100,13 @@ impl ToRgb {
             ));
         }
         let planes = match layout.family {
-            ColorFamily::Yuv => {
-                let rgb = self.through_zscale(&picture.frame, format, size, color)?;
-                read_planes(&rgb, self.size)?
-            }
+            ColorFamily::Yuv => self.through_zscale(&picture.frame, format, size, color)?,
             ColorFamily::Rgb | ColorFamily::Gray => stretch(&picture.frame, format, size, color.range)?,
         };
         drop(picture);
         let frame = Frame::new(planes, time, duration_ticks)
             .ok_or_else(|| MediaError::internal("the planes of a frame differ in size"))?;
-        if frame.size() == self.size { Ok(frame) } else { self.resized(&frame) }
+        if size == self.size { Ok(frame) } else { self.resized(&frame) }
     }
 
     fn through_zscale(
@@ -116,25 +115,33 @@ impl ToRgb {
         format: Format,
         size: Size,
         color: ColorSpec,
-    ) -> Result<raw::Frame, MediaError> {
+    ) -> Result<[Plane; 3], MediaError> {
         let planar = format.planar().ok_or_else(|| unsupported(format))?;
-        let from = Side { size, format: planar, color };
+        let even = even_size(size, planar);
+        let from = Side { size: even, format: planar, color };
         let graph = match &mut self.graph {
             Some(graph) if *graph.from() == from => graph,
             slot => {
-                let to = Side { size: self.size, format: Format::GBRP16, color: rgb_color(color) };
+                let to = Side { size: even, format: Format::GBRP16, color: rgb_color(color) };
                 slot.insert(Graph::new(from, to, Filter::Bicubic, Dither::None)?)
             }
         };
-        if shares_planes(format, planar) {
-            graph.convert(bare(source, &from)?)
+        let picture = if even != size {
+            bare(&padded(source, planar, even)?, &from)?
+        } else if shares_planes(format, planar) {
+            bare(source, &from)?
         } else {
-            graph.convert(bare(&repack(source, planar)?, &from)?)
-        }
+            bare(&repack(source, planar)?, &from)?
+        };
+        read_planes(&graph.convert(picture)?, size)
     }
 
-    fn resized(&self, frame: &Frame) -> Result<Frame, MediaError> {
-        crate::Resizer::new(frame.size(), self.size, Filter::Bicubic)?.push(frame)
+    fn resized(&mut self, frame: &Frame) -> Result<Frame, MediaError> {
+        let resizer = match &mut self.resizer {
+            Some(resizer) if resizer.from() == frame.size() => resizer,
+            slot => slot.insert(Resizer::new(frame.size(), self.size, Filter::Bicubic)?),
+        };
+        resizer.push(frame)
     }
 
     /// What was assumed of the stream, or changed in it, since the last call.
@@ -175,13 +182,14 @@ fn shares_planes(format: Format, planar: Format) -> bool {
     format == planar || (a.comp[..3] == b.comp[..3] && format.has(big) == planar.has(big))
 }
 
-/// Red, green and blue of a picture in FFmpeg's planar RGB of 16 bits, whose planes run green, blue, red.
+/// Red, green and blue of the upper left `size` of a picture in FFmpeg's planar RGB of 16 bits, whose planes run green,
+/// blue, red.
 pub(crate) fn read_planes(rgb: &raw::Frame, size: Size) -> Result<[Plane; 3], MediaError> {
     let mut planes = Vec::with_capacity(3);
     for plane in [2, 0, 1] {
         let mut samples = Vec::with_capacity(size.width as usize * size.height as usize);
         for y in 0..size.height as usize {
-            // SAFETY: the graph that made the picture has this size, and two bytes a sample.
+            // SAFETY: the graph that made the picture has at least this size, and two bytes a sample.
             let row = unsafe { rgb.row(plane, y, size.width as usize * 2) };
             samples.extend(row.as_chunks::<2>().0.iter().map(|pair| u16::from_ne_bytes(*pair)));
         }

@@ -9,19 +9,23 @@ use framelift_frame::{ColorFamily, ColorSpec, Frame, PixelFormat, Size};
 use crate::graph::{Dither, Graph, Side};
 use crate::options::Filter;
 use crate::pixel::Format;
-use crate::samples::repack;
+use crate::samples::{even_size, repack};
 use crate::to_rgb::{read_planes, rgb_color};
 use crate::{MediaError, OutputVideo, Picture, raw};
 
 /// Converts RGB frames to the output's size, pixel format and colours.
 pub struct ToYuv {
-    graph: Option<Graph>,
     size: Size,
+    /// Resizes frames that `zscale` could not bring to a size of odd sides and subsampled chroma at once.
+    resizer: Option<Resizer>,
+    /// What the graph takes: frames, padded where chroma would not be whole.
     from: Side,
+    graph: Option<Graph>,
     /// What the graph gives.
     via: Format,
     /// What the encoder takes.
     to: Format,
+    to_size: Size,
     color: ColorSpec,
 }
 
@@ -34,7 +38,6 @@ impl ToYuv {
     pub fn new(size: Size, output: &OutputVideo) -> Result<Self, MediaError> {
         let format = output.av_format;
         let color = output.color;
-        let from = Side { size, format: Format::GBRP16, color: rgb_color(color) };
         let unsupported = || MediaError::internal(format!("no conversion to the pixel format {}", format.name()));
         let layout = format.layout().ok_or_else(unsupported)?;
         // Gray is the luma of a picture without subsampling.
@@ -43,15 +46,22 @@ impl ToYuv {
             ColorFamily::Rgb | ColorFamily::Yuv => Format::planar_of(layout),
         };
         let via = via.ok_or_else(unsupported)?;
-        let same = via == from.format && output.size == size;
-        let graph = if same {
+        let even = even_size(output.size, via);
+        let resizer = if even != output.size && size != output.size {
+            Some(Resizer::new(size, output.size, output.resize)?)
+        } else {
+            None
+        };
+        let from_size = if even == output.size { size } else { even };
+        let from = Side { size: from_size, format: Format::GBRP16, color: rgb_color(color) };
+        let graph = if via == from.format && output.size == size {
             None
         } else {
             let dither = if layout.depth < 16 { Dither::Ordered } else { Dither::None };
-            let to = Side { size: output.size, format: via, color };
+            let to = Side { size: even, format: via, color };
             Some(Graph::new(from, to, output.resize, dither)?)
         };
-        Ok(Self { graph, size, from, via, to: format, color })
+        Ok(Self { size, resizer, from, graph, via, to: format, to_size: output.size, color })
     }
 
     /// Converts a frame; time and duration pass through.
@@ -60,17 +70,17 @@ impl ToYuv {
     ///
     /// [`MediaError::Internal`] without memory, or for a frame of another size than promised.
     pub fn push(&mut self, frame: &Frame) -> Result<Picture, MediaError> {
-        if frame.size() != self.size {
-            return Err(MediaError::internal(format!(
-                "a frame of {} came where {} were promised",
-                frame.size(),
-                self.size
-            )));
-        }
-        let mut picture = write_planes(frame, &self.from)?;
+        check_size(frame, self.size)?;
+        let mut picture = match &mut self.resizer {
+            Some(resizer) => write_planes(&resizer.push(frame)?, &self.from)?,
+            None => write_planes(frame, &self.from)?,
+        };
         if let Some(graph) = &mut self.graph {
             picture = graph.convert(picture)?;
         }
+        let raw = picture.as_mut();
+        // Padding lies to the right and below: a smaller picture of the same rows leaves it out.
+        (raw.width, raw.height) = (side_px(self.to_size.width)?, side_px(self.to_size.height)?);
         if self.to != self.via {
             picture = repack(&picture, self.to)?;
         }
@@ -80,6 +90,17 @@ impl ToYuv {
         set_duration(raw, frame.duration_ticks);
         Ok(Picture::new(picture, frame.time, frame.duration_ticks))
     }
+}
+
+fn check_size(frame: &Frame, promised: Size) -> Result<(), MediaError> {
+    if frame.size() == promised {
+        return Ok(());
+    }
+    Err(MediaError::internal(format!("a frame of {} came where {promised} was promised", frame.size())))
+}
+
+fn side_px(px: u32) -> Result<i32, MediaError> {
+    i32::try_from(px).map_err(|_| MediaError::internal(format!("a side of {px} pixels")))
 }
 
 fn set_duration(raw: &mut ffmpeg_next::ffi::AVFrame, ticks: i64) {
@@ -93,18 +114,22 @@ fn set_duration(raw: &mut ffmpeg_next::ffi::AVFrame, ticks: i64) {
     }
 }
 
-/// A frame in FFmpeg's planar RGB of 16 bits, whose planes run green, blue, red.
+/// A frame in FFmpeg's planar RGB of 16 bits, whose planes run green, blue, red, its last column and row repeated up to
+/// the size of `side`.
 fn write_planes(frame: &Frame, side: &Side) -> Result<raw::Frame, MediaError> {
-    let size = frame.size();
-    let side_px = |px: u32| i32::try_from(px).map_err(|_| MediaError::internal(format!("a frame of {size}")));
-    let mut picture = raw::Frame::with_buffer(Format::GBRP16.0, side_px(size.width)?, side_px(size.height)?)?;
+    let (width, rows) = (frame.size().width as usize, frame.size().height as usize);
+    let padded_width = side.size.width as usize;
+    let mut picture = raw::Frame::with_buffer(Format::GBRP16.0, side_px(side.size.width)?, side_px(side.size.height)?)?;
     for (plane, source) in [2, 0, 1].into_iter().zip(frame.planes()) {
-        for y in 0..size.height as usize {
+        for y in 0..side.size.height as usize {
             // SAFETY: the picture has this size and two bytes a sample, and no other owner.
-            let row = unsafe { picture.row_mut(plane, y, size.width as usize * 2) };
-            for (bytes, sample) in row.as_chunks_mut::<2>().0.iter_mut().zip(source.row(y)) {
+            let row = unsafe { picture.row_mut(plane, y, padded_width * 2) };
+            let from = source.row(y.min(rows - 1));
+            let (pairs, _) = row.as_chunks_mut::<2>();
+            for (bytes, sample) in pairs.iter_mut().zip(from) {
                 *bytes = sample.to_ne_bytes();
             }
+            pairs[width..].fill(from[width - 1].to_ne_bytes());
         }
     }
     crate::color::set_color_codes!(picture.as_mut(), side.color, chroma_location);
@@ -129,6 +154,10 @@ impl Resizer {
         Ok(Self { graph: Graph::new(side(from), side(to), filter, Dither::None)?, to })
     }
 
+    pub(crate) fn from(&self) -> Size {
+        self.graph.from().size
+    }
+
     /// Resizes a frame; time and duration pass through.
     ///
     /// # Errors
@@ -136,13 +165,7 @@ impl Resizer {
     /// [`MediaError::Internal`] without memory, or for a frame of another size than promised.
     pub fn push(&mut self, frame: &Frame) -> Result<Frame, MediaError> {
         let from = *self.graph.from();
-        if frame.size() != from.size {
-            return Err(MediaError::internal(format!(
-                "a frame of {} came where {} were promised",
-                frame.size(),
-                from.size
-            )));
-        }
+        check_size(frame, from.size)?;
         let resized = self.graph.convert(write_planes(frame, &from)?)?;
         Frame::new(read_planes(&resized, self.to)?, frame.time, frame.duration_ticks)
             .ok_or_else(|| MediaError::internal("the planes of a frame differ in size"))
