@@ -36,10 +36,8 @@ impl Destination {
                 destination.part = Some(part);
             }
             Output::Sequence(pattern) => {
-                if !overwrite {
-                    if let Some(first) = destination.numbers(pattern)?.first() {
-                        return Err(MediaError::Exists { path: pattern.path(*first) });
-                    }
+                if let (Some(first), false) = (destination.numbers(pattern)?.first(), overwrite) {
+                    return Err(MediaError::Exists { path: pattern.path(*first) });
                 }
                 let part = hidden(&pattern.path(0))
                     .ok_or_else(|| destination.failed("it has no file name", "name a pattern"))?;

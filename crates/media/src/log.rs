@@ -104,11 +104,14 @@ unsafe extern "C" fn forward(context: *mut c_void, level: c_int, format: *const 
             }
         });
     }
-    match level {
-        ..=ffi::AV_LOG_ERROR => tracing::error!(target: "ffmpeg", "{text}"),
-        ..=ffi::AV_LOG_WARNING => tracing::warn!(target: "ffmpeg", "{text}"),
-        ..=ffi::AV_LOG_VERBOSE => tracing::debug!(target: "ffmpeg", "{text}"),
-        _ => tracing::trace!(target: "ffmpeg", "{text}"),
+    if level <= ffi::AV_LOG_ERROR {
+        tracing::error!(target: "ffmpeg", "{text}");
+    } else if level <= ffi::AV_LOG_WARNING {
+        tracing::warn!(target: "ffmpeg", "{text}");
+    } else if level <= ffi::AV_LOG_VERBOSE {
+        tracing::debug!(target: "ffmpeg", "{text}");
+    } else {
+        tracing::trace!(target: "ffmpeg", "{text}");
     }
 }
 

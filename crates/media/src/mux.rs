@@ -508,6 +508,11 @@ fn add_video(
     unsafe {
         let raw = *(*context.0).streams.add(index);
         (*raw).time_base = av_base(video.time_base);
+        if container == Container::Y4m {
+            // The rate in its header is made of this.
+            let (num, den) = video.frame_rate.unwrap_or((25, 1));
+            (*raw).time_base = rational((den, num));
+        }
         (*raw).sample_aspect_ratio = rational(video.sample_aspect_ratio);
         // A rate in the header is a promise that frames come at it.
         if let (Some(rate), true) = (video.frame_rate, !video.variable_frame_rate || container == Container::Y4m) {

@@ -1,4 +1,5 @@
 //! Inputs that are no films: one line each, of what is wrong and what to do.
+#![cfg(test)]
 
 mod common;
 

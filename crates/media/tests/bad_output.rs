@@ -1,4 +1,5 @@
 //! Outputs that cannot be written: said before the work where that can be known, and nothing under the final name.
+#![cfg(test)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Colours come back: bars in every matrix, range and depth, within one code value of 8 bits.
+#![cfg(test)]
 
 mod common;
 

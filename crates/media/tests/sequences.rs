@@ -1,4 +1,5 @@
 //! Numbered PNG pictures in and out.
+#![cfg(test)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What lies beside the pictures reaches the output, or is named.
+#![cfg(test)]
 
 mod common;
 

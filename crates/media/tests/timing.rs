@@ -1,4 +1,5 @@
 //! Frames out are frames in, each at its own time, in every container.
+#![cfg(test)]
 
 mod common;
 
