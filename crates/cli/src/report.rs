@@ -35,13 +35,15 @@ pub(crate) fn failure(failure: &Failure, json: bool) {
 /// Time between lines of plain progress.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Time between lines of JSON progress; the first and last frame always have one.
+/// Time between lines of JSON progress; the first and the last frame always have one.
 const JSON_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Shows the events of a run.
 pub(crate) struct Reporter {
     mode: Mode,
     last_line: Mutex<Option<Instant>>,
+    /// The latest progress, where it was not shown.
+    unshown: Mutex<Option<Progress>>,
 }
 
 enum Mode {
@@ -59,7 +61,7 @@ impl Reporter {
             ProgressMode::Json => Mode::Json,
             ProgressMode::None => Mode::None,
         };
-        Self { mode, last_line: Mutex::new(None) }
+        Self { mode, last_line: Mutex::new(None), unshown: Mutex::new(None) }
     }
 
     pub(crate) fn event(&self, event: &Event) {
@@ -111,7 +113,7 @@ impl Reporter {
     }
 
     fn progress(&self, progress: &Progress) {
-        let Progress { frames_done, frames_total, position, fps, eta, elapsed } = progress;
+        let Progress { frames_done, frames_total, position, fps, eta, .. } = progress;
         match &self.mode {
             Mode::Bar(bar) => {
                 if let Some(total) = frames_total {
@@ -122,12 +124,13 @@ impl Reporter {
                 bar.set_message(format!("{position}  {fps:.2} fps{eta}"));
             }
             Mode::Plain if self.due(PLAIN_INTERVAL) => err(&plain(progress)),
-            Mode::Json if self.due(JSON_INTERVAL) || Some(*frames_done) == *frames_total => err(&json!({
-                "event": "progress", "frames_done": frames_done, "frames_total": frames_total,
-                "position_s": position.seconds(), "fps": fps, "eta_s": eta.map(|eta| eta.as_secs_f64()),
-                "elapsed_s": elapsed.as_secs_f64(),
-            })
-            .to_string()),
+            Mode::Json => {
+                let due = self.due(JSON_INTERVAL);
+                if due {
+                    err(&progress_json(progress, *frames_total));
+                }
+                *self.unshown.lock().unwrap_or_else(PoisonError::into_inner) = (!due).then_some(*progress);
+            }
             _ => {}
         }
     }
@@ -144,12 +147,17 @@ impl Reporter {
                 err(&done());
             }
             Mode::Plain => err(&done()),
-            Mode::Json => err(&json!({
-                "event": "finished", "output": output, "frames": frames, "size": size.to_string(),
-                "elapsed_s": elapsed.as_secs_f64(), "first_frame_s": first_frame.as_secs_f64(),
-                "network_s": network.as_secs_f64(), "fps": fps,
-            })
-            .to_string()),
+            Mode::Json => {
+                if let Some(last) = self.unshown.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    err(&progress_json(&last, Some(*frames)));
+                }
+                err(&json!({
+                    "event": "finished", "output": output, "frames": frames, "size": size.to_string(),
+                    "elapsed_s": elapsed.as_secs_f64(), "first_frame_s": first_frame.as_secs_f64(),
+                    "network_s": network.as_secs_f64(), "fps": fps,
+                })
+                .to_string());
+            }
             Mode::None => {}
         }
     }
@@ -177,6 +185,15 @@ fn bar() -> ProgressBar {
         bar.set_style(style);
     }
     bar
+}
+
+fn progress_json(progress: &Progress, frames_total: Option<u64>) -> String {
+    json!({
+        "event": "progress", "frames_done": progress.frames_done, "frames_total": frames_total,
+        "position_s": progress.position.seconds(), "fps": progress.fps,
+        "eta_s": progress.eta.map(|eta| eta.as_secs_f64()), "elapsed_s": progress.elapsed.as_secs_f64(),
+    })
+    .to_string()
 }
 
 fn plain(progress: &Progress) -> String {
