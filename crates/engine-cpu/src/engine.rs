@@ -12,12 +12,12 @@ use framelift_frame::{Frame, Plane, Size, Timestamp};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::kernels::conv::{Added, Job, Method, Plan};
+use crate::kernels::conv::{Added, Job, Plan};
 use crate::kernels::resize::{self, Taps};
 use crate::kernels::{self, Kernels};
 use crate::map::{self, NewMap, View, pixel_stride};
 use crate::pool::{Buffer, Pool};
-use crate::{CpuError, CpuOptions, Isa, NAME, host};
+use crate::{ConvMethod, CpuError, CpuOptions, Isa, NAME, host};
 
 /// An engine on the processor's own threads and vector instructions.
 pub struct CpuEngine {
@@ -29,7 +29,7 @@ pub struct CpuEngine {
     /// Working memory of each thread, as large as it has had to be.
     scratch: Vec<Mutex<Option<Buffer>>>,
     /// The method for every convolution that it is possible for, in place of the one that suits it.
-    pub(crate) method: Option<Method>,
+    method: Option<ConvMethod>,
 }
 
 impl std::fmt::Debug for CpuEngine {
@@ -64,6 +64,13 @@ impl CpuEngine {
             scratch: (0..count).map(|_| Mutex::default()).collect(),
             method: None,
         })
+    }
+
+    /// Computes convolutions by `method` wherever that is possible, suitable or not: to test and to measure it.
+    #[must_use]
+    pub fn with_method(mut self, method: ConvMethod) -> Self {
+        self.method = Some(method);
+        self
     }
 
     /// The instructions it uses.

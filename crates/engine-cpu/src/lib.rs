@@ -14,6 +14,7 @@ mod simd;
 
 pub use engine::CpuEngine;
 pub use isa::Isa;
+pub use kernels::conv::ConvMethod;
 pub use options::{CpuError, CpuOptions};
 
 /// The engine's name in [`EngineInfo`](framelift_engine::EngineInfo) and errors.

@@ -8,8 +8,7 @@ use framelift_frame::{Frame, Plane, Size, TimeBase, Timestamp};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::kernels::conv::Method;
-use crate::{CpuEngine, CpuOptions, Isa};
+use crate::{ConvMethod, CpuEngine, CpuOptions, Isa};
 
 /// Of the largest sum of magnitudes: rounding of f32 sums in another order than the reference's.
 const DIRECT_TOLERANCE: f32 = 1e-6;
@@ -19,12 +18,11 @@ const WINOGRAD_TOLERANCE: f32 = 4e-6;
 
 /// An engine of two threads for each instruction set that this processor has, and for the kernels of the bf16 dot
 /// product with the instruction emulated. Convolutions are by `method` where it applies.
-fn engines(method: Option<Method>) -> Vec<CpuEngine> {
+fn engines(method: Option<ConvMethod>) -> Vec<CpuEngine> {
     let engine = |isa| {
         let options = CpuOptions { threads: Some(2), isa: Some(isa), memory_limit_bytes: None };
-        let mut engine = CpuEngine::new(&options).unwrap();
-        engine.method = method;
-        engine
+        let engine = CpuEngine::new(&options).unwrap();
+        method.into_iter().fold(engine, CpuEngine::with_method)
     };
     #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "an engine is added on x86-64"))]
     let mut engines: Vec<CpuEngine> = Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(engine).collect();
@@ -131,11 +129,11 @@ impl Case {
         // Inputs are below one: no sum has larger terms than the weights.
         let terms = self.spec.weight_len() as f32 / self.spec.out_channels as f32;
         let magnitude = 4.0 + terms.sqrt();
-        for method in [Method::Direct, Method::Winograd] {
+        for method in [ConvMethod::Direct, ConvMethod::Winograd] {
             for engine in engines(Some(method)) {
                 let tolerance = match method {
-                    Method::Direct => DIRECT_TOLERANCE,
-                    Method::Winograd => WINOGRAD_TOLERANCE,
+                    ConvMethod::Direct => DIRECT_TOLERANCE,
+                    ConvMethod::Winograd => WINOGRAD_TOLERANCE,
                 };
                 let got = self.run(&engine).unwrap();
                 assert_eq!(got.shape(), expected.shape());
@@ -283,12 +281,10 @@ const MODES: [ResizeMode; 5] = [
 fn a_result_does_not_depend_on_the_number_of_threads() {
     let case = Case::new(3, &[3, 40], 36, 45, 67);
     let case = Case { spec: case.spec.clone().pixel_shuffle(2), addend: Some(Upsample::Bilinear), ..case };
-    for method in [Method::Direct, Method::Winograd] {
+    for method in [ConvMethod::Direct, ConvMethod::Winograd] {
         let [one, three] = [1, 3].map(|threads| {
             let options = CpuOptions { threads: Some(threads), ..CpuOptions::default() };
-            let mut engine = CpuEngine::new(&options).unwrap();
-            engine.method = Some(method);
-            case.run(&engine).unwrap()
+            case.run(&CpuEngine::new(&options).unwrap().with_method(method)).unwrap()
         });
         assert_eq!(one, three);
     }

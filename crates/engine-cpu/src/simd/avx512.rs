@@ -127,6 +127,12 @@ macro_rules! sixteen_lanes {
                 // SAFETY: the caller answers for sixteen writable values of 16 bits.
                 unsafe { _mm256_storeu_si256(p.cast(), bf16_bits(v)) }
             }
+
+            #[inline(always)]
+            fn prefetch(self, p: *const u8) {
+                // SAFETY: a prefetch changes nothing that the program could see, whatever the address.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+            }
         }
     };
 }

@@ -96,6 +96,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// They must be writable.
     unsafe fn store_bf16(self, p: *mut u16, v: Self::V);
+
+    /// Asks for the memory at `p` to be brought near, where there is an instruction for it. Any address will do.
+    #[inline(always)]
+    fn prefetch(self, _p: *const u8) {}
 }
 
 /// `x` rounded to the nearest bf16, ties to even; NaN stays NaN.

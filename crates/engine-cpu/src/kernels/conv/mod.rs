@@ -16,7 +16,8 @@ mod plan;
 pub(super) mod winograd;
 
 pub(crate) use finish::Added;
-pub(crate) use plan::{Method, Plan};
+pub use plan::ConvMethod;
+pub(crate) use plan::Plan;
 
 use crate::map::View;
 
@@ -51,16 +52,16 @@ impl Job<'_> {
     /// How the job is cut into tasks.
     pub(crate) fn tasks(&self) -> Tasks {
         match self.plan.method {
-            Method::Direct => direct::tasks(self),
-            Method::Winograd => winograd::tasks(self),
+            ConvMethod::Direct => direct::tasks(self),
+            ConvMethod::Winograd => winograd::tasks(self),
         }
     }
 
     /// The kernel that computes its tasks.
     pub(crate) fn kernel(&self) -> TaskFn {
         match self.plan.method {
-            Method::Direct => self.plan.kernels.conv_direct,
-            Method::Winograd => self.plan.kernels.conv_winograd,
+            ConvMethod::Direct => self.plan.kernels.conv_direct,
+            ConvMethod::Winograd => self.plan.kernels.conv_winograd,
         }
     }
 }

@@ -10,12 +10,12 @@ use crate::map::{BLOCK, pixel_stride};
 use crate::pool::{Buffer, Pool};
 use crate::simd::{bf16_bits, bf16_value};
 
-/// How a convolution is computed.
+/// How a convolution is computed. Each has its own rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
-    /// Multiply and add.
+pub enum ConvMethod {
+    /// Products and sums as the definition has them.
     Direct,
-    /// F(4×4, 3×3).
+    /// Winograd's F(4×4, 3×3), for 3×3 kernels of stride 1.
     Winograd,
 }
 
@@ -24,7 +24,7 @@ const WINOGRAD_MIN_CHANNELS: usize = 16;
 
 /// A prepared convolution.
 pub(crate) struct Plan {
-    pub(crate) method: Method,
+    pub(crate) method: ConvMethod,
     pub(crate) kernels: &'static Kernels,
     pub(crate) kernel: usize,
     pub(crate) stride: usize,
@@ -56,17 +56,19 @@ impl Plan {
         weights: &[f32],
         bias: &[f32],
         kernels: &'static Kernels,
-        method: Option<Method>,
+        method: Option<ConvMethod>,
         pool: &Arc<Pool>,
     ) -> Result<Self, EngineError> {
         let rounds = spec.precision == Precision::Bf16;
         let fits_winograd = spec.kernel == 3 && spec.stride == 1;
         let worth_it = spec.total_in_channels().min(spec.out_channels) >= WINOGRAD_MIN_CHANNELS;
         let method = match method {
-            Some(Method::Winograd) | None if fits_winograd && (worth_it || method.is_some()) => Method::Winograd,
-            _ => Method::Direct,
+            Some(ConvMethod::Winograd) | None if fits_winograd && (worth_it || method.is_some()) => {
+                ConvMethod::Winograd
+            }
+            _ => ConvMethod::Direct,
         };
-        let pairs = method == Method::Direct && rounds && kernels.pairs;
+        let pairs = method == ConvMethod::Direct && rounds && kernels.pairs;
 
         let shuffle = spec.pixel_shuffle;
         let out_channels = spec.out_channels / (shuffle * shuffle);
@@ -95,9 +97,9 @@ impl Plan {
         };
         let source = pack::Source { weights, kernel: spec.kernel, in_channels: &spec.in_channels, order: &order };
         let weights = match method {
-            Method::Winograd => pack::winograd(&source, kernels, pool)?,
-            Method::Direct if pairs => pack::direct_pairs(&source, kernels, pool)?,
-            Method::Direct => pack::direct(&source, kernels, pool)?,
+            ConvMethod::Winograd => pack::winograd(&source, kernels, pool)?,
+            ConvMethod::Direct if pairs => pack::direct_pairs(&source, kernels, pool)?,
+            ConvMethod::Direct => pack::direct(&source, kernels, pool)?,
         };
         Ok(Self {
             method,

@@ -1,0 +1,89 @@
+//! Single convolutions against the machine's measured peak of multiply-adds.
+//!
+//! `cargo bench -p framelift-engine-cpu --bench layers [-- SECONDS --only=NAME --cpu-time --threads=N]`: the least time over so many
+//! seconds each (1). `FRAMELIFT_CPU` caps the instructions. GFLOP/s count the multiply-adds of the
+//! plain convolution, whatever the method; so Winograd's may be above the peak.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, unsafe_code, reason = "a program to measure with")]
+
+use framelift_engine::{Activation, Addend, ConvSpec, Engine, HostTensor, Precision, Shape, Tensor, Upsample};
+use framelift_engine_cpu::{ConvMethod, CpuEngine};
+
+#[path = "../common/mod.rs"]
+mod common;
+mod peak;
+
+use common::{Setup, Stopwatch, random};
+
+struct Layer {
+    name: &'static str,
+    spec: ConvSpec,
+    upsample: Option<Upsample>,
+}
+
+fn layers() -> Vec<Layer> {
+    let prelu = Activation::Prelu(vec![0.1; 64]);
+    let plain = |name, inputs: &[usize], out| Layer { name, spec: ConvSpec::new(3, inputs, out), upsample: None };
+    let mut layers = vec![
+        plain("64 -> 64, prelu", &[64], 64),
+        plain("32 -> 32", &[32], 32),
+        plain("128 -> 64", &[64, 64], 64),
+        plain("3 -> 64", &[3], 64),
+        plain("3+3+3+32 -> 32", &[3, 3, 3, 32], 32),
+        Layer { upsample: Some(Upsample::Nearest), ..plain("64 -> 48, shuffle 4, nearest", &[64], 48) },
+        Layer { upsample: Some(Upsample::Bilinear), ..plain("32 -> 48, shuffle 4, bilinear", &[32], 48) },
+    ];
+    layers[0].spec.activation = prelu;
+    for layer in &mut layers[5..] {
+        layer.spec.pixel_shuffle = 4;
+    }
+    layers
+}
+
+fn main() {
+    let Setup { options, threads, stopwatch, filter } = Setup::new(1.0);
+    let engines =
+        [ConvMethod::Direct, ConvMethod::Winograd].map(|method| CpuEngine::new(&options).unwrap().with_method(method));
+    let peak = peak::gflops(engines[0].isa(), threads, stopwatch.budget);
+    println!("{}; peak of f32 multiply-adds {peak:.0} GFLOP/s", engines[0].info().detail);
+    println!("GFLOP/s and percent of that peak");
+    let columns = ["f32 direct", "f32 winograd", "bf16 direct", "bf16 winograd"];
+    println!("{:40} {}", "", columns.map(|column| format!("{column:>16}")).concat());
+    for (width, height) in [(320, 180), (640, 360)] {
+        for layer in layers().iter().filter(|layer| layer.name.contains(&filter)) {
+            let mut line = String::new();
+            for precision in [Precision::F32, Precision::Bf16] {
+                for engine in &engines {
+                    let gflops = measure(engine, layer, precision, width, height, &stopwatch);
+                    line += &format!("{:>11.0} {:>3.0}%", gflops, 100.0 * gflops / peak);
+                }
+            }
+            println!("{:30} {width:>4}x{height:<4} {line}", layer.name);
+        }
+    }
+}
+
+fn measure(
+    engine: &CpuEngine,
+    layer: &Layer,
+    precision: Precision,
+    width: usize,
+    height: usize,
+    stopwatch: &Stopwatch,
+) -> f64 {
+    let shuffled = layer.spec.pixel_shuffle > 1;
+    let spec = layer.spec.clone().precision(precision, if shuffled { Precision::F32 } else { precision });
+    let weights = random(1, spec.weight_len(), 0.1);
+    let conv = engine.prepare_conv(&spec, &weights, &random(2, spec.out_channels, 0.1)).unwrap();
+    let tensor = |channels: usize| {
+        let shape = Shape::new(height, width, channels);
+        let precision = if channels == 3 { Precision::F32 } else { precision };
+        engine.from_host(&HostTensor::new(shape, random(4, shape.len(), 1.0)).unwrap(), precision).unwrap()
+    };
+    let inputs: Vec<Tensor> = spec.in_channels.iter().map(|&channels| tensor(channels)).collect();
+    let inputs: Vec<&Tensor> = inputs.iter().collect();
+    let base = tensor(3);
+    let addend = layer.upsample.map(|upsample| Addend { tensor: &base, upsample });
+    let seconds = stopwatch.least_seconds(|| drop(engine.conv(&conv, &inputs, addend).unwrap()));
+    2.0 * spec.macs_per_position() as f64 * (width * height) as f64 / seconds * 1e-9
+}
