@@ -71,7 +71,7 @@ def load_pytorch(case_dir, inputs, threads, mode="eager", dtype="float32", chann
     torch.set_num_threads(threads)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     form = {"dtype": getattr(torch, dtype), "memory_format": layout}
-    network = networks.build(json.loads((case_dir / "case.json").read_text())["network"]).to(**form)
+    network = networks.build(json.loads((case_dir / "case.json").read_text())["network"], case_dir / "weights.safetensors").to(**form)
     tensors = [torch.from_numpy(array).to(**form) for array in inputs]
     if mode == "frozen":
         network = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(network, tensors)))

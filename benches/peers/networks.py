@@ -9,6 +9,7 @@ import pathlib
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import nn
 
 
@@ -63,20 +64,17 @@ def checkpoint(name):
     return path if root and path.exists() else None
 
 
-def build(name):
-    """The network, in eval mode, with its checkpoint or with random weights that keep the signal's size."""
+def build(name, weights):
+    """The network in eval mode, with the weights of a file, or with random ones that keep the signal's size where `weights` is None."""
     torch.manual_seed(1)
     network = NETWORKS[name][0]().eval()
-    path = checkpoint(name)
-    if path is None:
+    if weights is None:
         for module in network.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.25)
                 nn.init.zeros_(module.bias)
     else:
-        from safetensors.torch import load_file
-
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(load_file(weights))
     return network.requires_grad_(False)
 
 

@@ -24,7 +24,8 @@ def main(name, size, case_dir):
     case_dir = pathlib.Path(case_dir)
     case_dir.mkdir(parents=True, exist_ok=True)
     width_px, height_px = (int(side) for side in size.split("x"))
-    network = networks.build(name)
+    checkpoint = networks.checkpoint(name)
+    network = networks.build(name, checkpoint)
     inputs = networks.inputs(name, network, width_px, height_px)
     outputs = networks.as_tuple(network(*inputs))
     tensors = {f"in{i}": t for i, t in enumerate(inputs)} | {f"out{i}": t for i, t in enumerate(outputs)}
@@ -45,7 +46,6 @@ def main(name, size, case_dir):
     small = [t[..., :48, :64].contiguous() for t in inputs]
     pnnx.export(network, str(case_dir / "network.pt"), tuple(small), fp16=False, check_trace=False)
 
-    checkpoint = networks.checkpoint(name)
     case = {
         "network": name,
         "width": width_px,

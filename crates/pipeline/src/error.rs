@@ -45,7 +45,9 @@ pub enum PipelineError {
     #[error("the input holds no decodable frame; the file may be cut short or damaged")]
     NoFrames,
     /// Fewer or more frames came out than went in.
-    #[error("{decoded} frames were decoded but {written} written; the output was discarded. This is a bug in framelift: please report it")]
+    #[error(
+        "{decoded} frames were decoded but {written} written; the output was discarded. This is a bug in framelift: please report it"
+    )]
     Lost {
         /// Frames that came out of the decoder.
         decoded: u64,

@@ -47,9 +47,8 @@ impl Meter {
         }
         let total = self.total.map(|t| t.max(self.done));
         let fps = self.fps(now);
-        let eta = total
-            .filter(|_| fps > 0.0)
-            .and_then(|t| Duration::try_from_secs_f64((t - self.done) as f64 / fps).ok());
+        let eta =
+            total.filter(|_| fps > 0.0).and_then(|t| Duration::try_from_secs_f64((t - self.done) as f64 / fps).ok());
         let elapsed = now - self.started;
         Progress { frames_done: self.done, frames_total: total, position, fps, eta, elapsed }
     }

@@ -117,11 +117,7 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         return Err(PipelineError::Lost { decoded, written });
     };
     if decoded == 0 {
-        return Err(if part == PartSpec::default() {
-            PipelineError::NoFrames
-        } else {
-            PipelineError::EmptyRange
-        });
+        return Err(if part == PartSpec::default() { PipelineError::NoFrames } else { PipelineError::EmptyRange });
     }
     muxer.finish()?;
     Ok(Summary {

@@ -24,7 +24,9 @@ pub enum SessionError {
     #[error("at the end of the shot: {0}")]
     End(EngineError),
     /// The frame is smaller than the network can take.
-    #[error("the frames are {size}, but {architecture} needs at least {min_side_px} pixels a side; choose another model")]
+    #[error(
+        "the frames are {size}, but {architecture} needs at least {min_side_px} pixels a side; choose another model"
+    )]
     TooSmall {
         /// Width and height of the frame.
         size: Size,
@@ -34,7 +36,9 @@ pub enum SessionError {
         min_side_px: u32,
     },
     /// The network takes only certain sizes.
-    #[error("the frames are {size}, but {architecture} needs sides that are multiples of {multiple}; choose another model")]
+    #[error(
+        "the frames are {size}, but {architecture} needs sides that are multiples of {multiple}; choose another model"
+    )]
     NotMultiple {
         /// Width and height of the frame.
         size: Size,
