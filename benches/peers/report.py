@@ -60,6 +60,21 @@ def table(best):
     return "\n".join(lines)
 
 
+def verdict(best):
+    """framelift's least time as a multiple of the best peer's, a line for each model, size and precision class."""
+    lines = []
+    case = lambda r: (r["model"], r["width"], r["height"], "f32" if r["precision"] == "f32" else "16 bits")
+    for (model, width, height, kind), group in itertools.groupby(best, key=case):
+        rows = list(group)
+        ours = [row for row in rows if row["engine"] == "framelift"]
+        peers = [row for row in rows if row["engine"] != "framelift"]
+        if ours and peers:
+            peer = min(peers, key=lambda row: row["ms_min"])
+            ratio = ours[0]["ms_min"] / peer["ms_min"]
+            lines.append(f"- {model} {width}×{height} {kind}: framelift takes {ratio:.2f} times as long as {peer['engine']}, the best peer")
+    return "\n".join(["", *lines]) if lines else ""
+
+
 def machine():
     """What the figures depend on besides the code."""
     cpu = platform.processor()

@@ -68,12 +68,13 @@ class Bench:
         self.options = options
         self.work_dir = work_dir
         self.results = []
-        # Thread counts that libraries read before any option reaches them; compiled kernels that go with the run; and freed memory is kept,
-        # as large maps given back and taken again with every frame cost PyTorch and ncnn page faults.
+        # Thread counts that libraries read before any option reaches them; compiled kernels that go with the run; and an allocator that keeps
+        # freed memory, in huge pages, as maps given back and taken again with every frame cost page faults.
         self.peer_environment = os.environ | {
             "OMP_NUM_THREADS": str(options.threads),
             "TORCHINDUCTOR_CACHE_DIR": str(work_dir / "inductor"),
             "TORCHINDUCTOR_COMPILE_THREADS": "1",
+            "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
             "MALLOC_MMAP_MAX_": "0",
             "MALLOC_TRIM_THRESHOLD_": str(1 << 36),
         }
@@ -225,6 +226,7 @@ def main():
     best, about = report.summary(bench.results), report.machine()
     facts = [sized[0][1] for sized in cases.values()]
     print(report.table(best))
+    print(report.verdict(best))
     print("\nSettings tried, least milliseconds a frame (or why not):\n")
     print(report.trials(bench.results))
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
