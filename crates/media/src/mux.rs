@@ -530,6 +530,7 @@ fn add_video(
 fn add_copy(context: &Context, container: Container, template: &StreamTemplate) -> Result<CopiedStream, MediaError> {
     let mut parameters = template.parameters.try_clone()?;
     parameters.as_mut().codec_tag = codec_tag(container, template.parameters.get());
+    name_channels(parameters.as_mut());
     let mut metadata = template.metadata.clone();
     if template.role == Role::Attachment {
         complete_attachment(&mut metadata);
@@ -556,6 +557,19 @@ fn add_copy(context: &Context, container: Container, template: &StreamTemplate) 
         0
     };
     Ok(CopiedStream { index, role: template.role, delay, last_dts: None, end_ticks: template.start_ticks.unwrap_or(0) })
+}
+
+/// Matroska says how many channels there are, but not which; MP4 must know, and means by a number what everybody does.
+fn name_channels(parameters: &mut ffi::AVCodecParameters) {
+    let layout = &raw mut parameters.ch_layout;
+    // SAFETY: the layout is that of valid parameters; its order is a C enum, and any bits make an i32.
+    unsafe {
+        let order = (&raw const (*layout).order).cast::<i32>().read();
+        let count = (*layout).nb_channels;
+        if order == ffi::AVChannelOrder::AV_CHANNEL_ORDER_UNSPEC as i32 && count > 0 {
+            ffi::av_channel_layout_default(layout, count);
+        }
+    }
 }
 
 /// A cover picture as Matroska keeps it: an attached file.

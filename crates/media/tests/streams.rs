@@ -256,6 +256,18 @@ fn pixel_shape_and_rotation_are_kept() {
 }
 
 #[test]
+fn matroska_keeps_rotation_or_its_loss_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (made, again) = (file(&folder, "made.mp4"), file(&folder, "again.mkv"));
+    let canvas = Canvas { rotation_degrees: 90, ..Canvas::new(SIZE) };
+    Composition::new(canvas).unwrap().write(&output(&made), &fast("mpeg4"), second()).unwrap();
+    let notices = recode(&input(&made), &output(&again), &fast("mpeg4"), usize::MAX).unwrap();
+    let kept = open(&again).info().video_stream().unwrap().1.rotation_degrees;
+    let named = notices.iter().any(|notice| notice.contains("turn the film by 90 degrees"));
+    assert!((kept == 90) != named, "kept {kept}, notices {notices:?}");
+}
+
+#[test]
 fn the_shape_of_the_picture_outlives_a_resize() {
     let folder = tempfile::tempdir().unwrap();
     let made = file(&folder, "made.mkv");
