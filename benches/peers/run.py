@@ -68,8 +68,8 @@ class Bench:
         self.options = options
         self.work_dir = work_dir
         self.results = []
-        # Thread counts that libraries read before any option reaches them; compiled kernels that go with the run; and an allocator that keeps
-        # freed memory, in huge pages, as maps given back and taken again with every frame cost page faults.
+        # Thread counts that libraries read before any option reaches them; compiled kernels that go with the run; and an allocator that
+        # keeps freed memory, in huge pages, as maps given back and taken again with every frame cost page faults.
         self.peer_environment = os.environ | {
             "OMP_NUM_THREADS": str(options.threads),
             "TORCHINDUCTOR_CACHE_DIR": str(work_dir / "inductor"),
