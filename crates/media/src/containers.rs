@@ -39,9 +39,18 @@ pub(crate) fn muxer(container: Container) -> Result<*const ffi::AVOutputFormat, 
 
 /// Whether `container` holds streams of a codec.
 pub(crate) fn muxer_holds(container: Container, codec: ffi::AVCodecID) -> bool {
+    queried(container, codec, ffi::FF_COMPLIANCE_NORMAL)
+}
+
+/// Whether `container` holds pictures of a codec. Matroska holds any, the rare ones as AVI would.
+pub(crate) fn muxer_holds_video(container: Container, codec: ffi::AVCodecID) -> bool {
+    queried(container, codec, ffi::FF_COMPLIANCE_UNOFFICIAL)
+}
+
+fn queried(container: Container, codec: ffi::AVCodecID, compliance: i32) -> bool {
     let Ok(format) = muxer(container) else { return false };
     // SAFETY: formats are static.
-    unsafe { ffi::avformat_query_codec(format, codec, ffi::FF_COMPLIANCE_NORMAL) == 1 }
+    unsafe { ffi::avformat_query_codec(format, codec, compliance) == 1 }
 }
 
 /// Whether encoders must put their headers beside the stream.
@@ -73,7 +82,8 @@ pub(crate) fn placement(container: Container, stream: &StreamTemplate) -> Placem
         Role::Data => held(
             container.is_mov_family() && codec != ffi::AVCodecID::AV_CODEC_ID_NONE && muxer_holds(container, codec),
         ),
-        Role::Video | Role::Audio | Role::Subtitle => {
+        Role::Video => held(codec != ffi::AVCodecID::AV_CODEC_ID_NONE && muxer_holds_video(container, codec)),
+        Role::Audio | Role::Subtitle => {
             held(codec != ffi::AVCodecID::AV_CODEC_ID_NONE && muxer_holds(container, codec))
         }
     }

@@ -166,6 +166,7 @@ impl VideoEncoder {
                 | Id::AV_CODEC_ID_H263
                 | Id::AV_CODEC_ID_DNXHD
                 | Id::AV_CODEC_ID_DVVIDEO
+                | Id::AV_CODEC_ID_THEORA
         )
     }
 

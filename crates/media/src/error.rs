@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use ffmpeg_next::ffi;
 
 use crate::log;
+use crate::raw::text;
 
 /// Who must act on a [`MediaError`], and with which exit code a program ends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,7 +145,14 @@ impl Code {
                 let text = std::io::Error::from_raw_os_error(errno).to_string();
                 text.split(" (os error").next().unwrap_or_default().to_lowercase()
             }
-            None => ffmpeg_next::Error::from(self.0).to_string().to_lowercase(),
+            None => {
+                let mut words = [0; 256];
+                // SAFETY: writes a terminated text of at most the buffer's length.
+                unsafe {
+                    ffi::av_strerror(self.0, words.as_mut_ptr(), words.len());
+                    text(words.as_ptr()).to_lowercase()
+                }
+            }
         }
     }
 }
@@ -157,4 +165,25 @@ pub(crate) fn check(code: i32) -> Result<i32, Code> {
 /// Like [`check`], for calls that fail only without memory or through a bug.
 pub(crate) fn must(what: &str, code: i32) -> Result<i32, MediaError> {
     check(code).map_err(|code| MediaError::internal(format!("{what} failed: {}", code.describe())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_words() {
+        log::clear();
+        assert_eq!(Code(ffi::AVERROR(libc::ENOSPC)).describe(), "no space left on device");
+        for code in [Code::INVALID_DATA, Code::EXIT, Code(ffi::AVERROR_EXTERNAL), Code(ffi::AVERROR_PATCHWELCOME)] {
+            assert!(code.describe().len() > 5, "{code:?}");
+        }
+        assert_eq!(Code::EOF.errno(), None);
+    }
+
+    #[test]
+    fn kinds_have_the_exit_codes_of_the_command_line() {
+        use ErrorKind::{Input, Internal, Interrupted, Output, Usage};
+        assert_eq!([Usage, Input, Output, Internal, Interrupted].map(ErrorKind::exit_code), [2, 3, 6, 70, 130]);
+    }
 }

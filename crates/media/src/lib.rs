@@ -27,6 +27,7 @@ mod interrupt;
 mod log;
 mod mux;
 mod options;
+mod output_streams;
 mod partial;
 mod pixel;
 mod plan;

@@ -3,7 +3,7 @@
 use ffmpeg_next::ffi;
 use framelift_frame::{ChromaLocation, ColorFamily, ColorSpec, Matrix, PixelFormat, Range, Size, TimeBase, Transfer};
 
-use crate::containers::muxer_holds;
+use crate::containers::muxer_holds_video;
 use crate::encoders::{VideoEncoder, deep_encoders};
 use crate::options::Container;
 use crate::pixel::Format;
@@ -71,12 +71,15 @@ impl OutputVideo {
         if container != Container::Png {
             say_losses(encoder, container, source, format, &mut notices);
         }
-        let color = output_color(video, av_format, format);
+        let color = output_color(video, encoder, av_format, format);
         if source.family == ColorFamily::Rgb && format.family == ColorFamily::Yuv {
             notices.push(format!(
                 "the film is RGB, which few players take from {}; it becomes YUV {format}, BT.709. --codec ffv1 or libx264rgb keeps RGB",
                 encoder.name()
             ));
+        }
+        if video.dolby_vision {
+            notices.push("Dolby Vision's metadata does not fit new pictures and is left out; HDR10's stays".to_owned());
         }
         if video.scan.is_interlaced() {
             notices.push(
@@ -131,11 +134,14 @@ fn choose_encoder(
         ));
     }
     let encoder = VideoEncoder::find(name)?;
-    if !muxer_holds(container, encoder.id()) {
+    if !muxer_holds_video(container, encoder.id()) {
         let (usual, _) = VideoEncoder::default_for(container)?;
         return Err(MediaError::usage(
             format!("{output}: {} cannot hold the video of {name}", container.name()),
-            format!("write to a .mkv file, or use --codec {}", usual.name()),
+            match container {
+                Container::Matroska => format!("use --codec {}", usual.name()),
+                _ => format!("write to a .mkv file, or use --codec {}", usual.name()),
+            },
         ));
     }
     Ok(encoder)
@@ -299,7 +305,8 @@ fn say_losses(
     let keeper = deep_encoders().find(|other| {
         let wanted = PixelFormat { alpha: false, ..source };
         let closest = candidates(*other, container).into_iter().min_by_key(|&f| distance(f, wanted));
-        muxer_holds(container, other.id()) && closest.and_then(Format::layout).is_some_and(|layout| !loses(layout))
+        muxer_holds_video(container, other.id())
+            && closest.and_then(Format::layout).is_some_and(|layout| !loses(layout))
     });
     let remedy = match keeper {
         Some(keeper) => format!("--codec {} keeps it", keeper.name()),
@@ -308,7 +315,7 @@ fn say_losses(
     notices.push(format!("the film is {source}, of which {} keeps {chosen}; {remedy}", encoder.name()));
 }
 
-fn output_color(video: &VideoInfo, av_format: Format, format: PixelFormat) -> ColorSpec {
+fn output_color(video: &VideoInfo, encoder: VideoEncoder, av_format: Format, format: PixelFormat) -> ColorSpec {
     let stated = video.color;
     let mut color = video.resolved_color();
     match format.family {
@@ -324,7 +331,8 @@ fn output_color(video: &VideoInfo, av_format: Format, format: PixelFormat) -> Co
                     color.transfer = Transfer::Bt709;
                 }
             }
-            if av_format.is_full_range_yuv() {
+            // JPEG knows no other range.
+            if av_format.is_full_range_yuv() || encoder.id() == ffi::AVCodecID::AV_CODEC_ID_MJPEG {
                 color.range = Range::Full;
             }
         }
