@@ -16,7 +16,7 @@ use crate::kernels::conv::{Added, Job, Plan};
 use crate::kernels::resize::{self, Taps};
 use crate::kernels::{self, Kernels};
 use crate::map::{self, NewMap, View, pixel_stride};
-use crate::pool::{Buffer, Pool};
+use crate::pool::{Buffer, HUGE_PAGE_BYTES, Pool};
 use crate::{ConvMethod, CpuError, CpuOptions, Isa, NAME, host};
 
 /// An engine on the processor's own threads and vector instructions.
@@ -111,7 +111,7 @@ impl CpuEngine {
     fn with_scratch<T>(&self, len: usize, task: impl FnOnce(*mut f32) -> T) -> Result<T, EngineError> {
         let thread = self.threads.current_thread_index().unwrap_or(0);
         let mut place = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = len * size_of::<f32>();
+        let bytes = (len * size_of::<f32>()).max(HUGE_PAGE_BYTES);
         let buffer = match place.take().filter(|buffer| buffer.bytes() >= bytes) {
             Some(buffer) => buffer,
             None => self.pool.allocate(bytes)?,

@@ -23,6 +23,10 @@ pub(crate) const SLACK_BYTES: usize = 128;
 /// Blocks from this size on are aligned to, and backed by, huge pages where the system has them.
 const HUGE_BYTES: usize = 2 << 20;
 
+/// The least that a buffer must have to lie in a huge page. Kernels that write to many places at once run slower
+/// without one, as a processor keeps the addresses of few pages for stores.
+pub(crate) const HUGE_PAGE_BYTES: usize = HUGE_BYTES - SLACK_BYTES;
+
 /// A free block is good for a request that wants at least this share of it, in eighths.
 const FIT_EIGHTHS: usize = 7;
 

@@ -7,7 +7,6 @@ use framelift_engine_cpu::CpuOptions;
 /// What the command line and the environment ask for.
 pub(crate) struct Setup {
     pub(crate) options: CpuOptions,
-    pub(crate) threads: usize,
     pub(crate) stopwatch: Stopwatch,
     /// Measure only what has this in its name.
     pub(crate) filter: String,
@@ -24,12 +23,7 @@ impl Setup {
         let cpu_time = arguments.iter().any(|argument| argument == "--cpu-time");
         let stopwatch =
             Stopwatch { budget: Duration::from_secs_f64(seconds), cpu_time_of: cpu_time.then_some(threads) };
-        Self {
-            options: CpuOptions { threads: Some(threads), ..CpuOptions::from_env().unwrap() },
-            threads,
-            stopwatch,
-            filter,
-        }
+        Self { options: CpuOptions { threads: Some(threads), ..CpuOptions::from_env().unwrap() }, stopwatch, filter }
     }
 }
 

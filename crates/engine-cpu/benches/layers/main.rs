@@ -41,10 +41,10 @@ fn layers() -> Vec<Layer> {
 }
 
 fn main() {
-    let Setup { options, threads, stopwatch, filter } = Setup::new(1.0);
+    let Setup { options, stopwatch, filter } = Setup::new(1.0);
     let engines =
         [ConvMethod::Direct, ConvMethod::Winograd].map(|method| CpuEngine::new(&options).unwrap().with_method(method));
-    let peak = peak::gflops(engines[0].isa(), threads, stopwatch.budget);
+    let peak = peak::gflops(engines[0].isa(), options.threads.unwrap(), stopwatch.budget);
     println!("{}; peak of f32 multiply-adds {peak:.0} GFLOP/s", engines[0].info().detail);
     println!("GFLOP/s and percent of that peak");
     let columns = ["f32 direct", "f32 winograd", "bf16 direct", "bf16 winograd"];

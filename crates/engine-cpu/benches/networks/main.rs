@@ -72,7 +72,7 @@ impl Lift {
 }
 
 fn main() {
-    let Setup { options, stopwatch, filter, threads: _ } = Setup::new(3.0);
+    let Setup { options, stopwatch, filter } = Setup::new(3.0);
     let engine = CpuEngine::new(&options).unwrap();
     println!("{}; milliseconds a frame", engine.info().detail);
     println!("{:28} {:>9} {:>9}", "", "f32", "bf16");

@@ -1,4 +1,4 @@
-//! Kernels for AVX-512: tiles of 24 sums, of 32 registers.
+//! Kernels for AVX-512: tiles of up to 24 sums, of 32 registers.
 
 use super::conv::{Job, TaskFn, direct};
 use super::{Kernels, kernels};
@@ -6,7 +6,7 @@ use crate::simd::{Avx512, Avx512Bf16, Simd};
 
 /// Pixels in a register tile for 1, 2, 3 and 4 vectors of outputs.
 const P1: usize = 12;
-const P2: usize = 12;
+const P2: usize = 8;
 const P3: usize = 8;
 const P4: usize = 6;
 

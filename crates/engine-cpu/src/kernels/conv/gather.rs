@@ -34,7 +34,7 @@ pub(super) unsafe fn gather<S: Simd>(s: S, job: &Job<'_>, window: Window, to: *m
     let first = &job.inputs[0];
     let (left, inside) = window.columns_inside(first.width);
     let channels = job.plan.in_channels;
-    let contiguous = job.inputs.len() == 1 && first.stride == channels && !(job.plan.rounds && !first.bf16);
+    let contiguous = job.inputs.len() == 1 && first.stride == channels && (first.bf16 || !job.plan.rounds);
     for row in 0..window.rows {
         let y = window.top + row as isize;
         let to = to.wrapping_add(row * row_stride);

@@ -34,15 +34,15 @@ pub(super) unsafe fn tile<S: Simd, const P: usize, const N: usize>(
         let start = left.start.wrapping_add(run * left.run_stride);
         for k in 0..left.run_len {
             let mut row = [s.zero(); N];
-            for n in 0..N {
+            for (n, vector) in row.iter_mut().enumerate() {
                 // SAFETY: vector `n` of the weights for value `k` of this run; the caller answers for it.
-                row[n] = unsafe { s.load(weights.add(n * S::LANES)) };
+                *vector = unsafe { s.load(weights.add(n * S::LANES)) };
             }
             for (p, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: value `k` of this run of pixel `p`; the caller answers for it.
                 let value = s.splat(unsafe { *start.add(p * left.pixel + k) });
-                for n in 0..N {
-                    sums[n] = s.dot(sums[n], value, row[n]);
+                for (sum, vector) in sums.iter_mut().zip(&row) {
+                    *sum = s.dot(*sum, value, *vector);
                 }
             }
             weights = weights.wrapping_add(N * S::LANES);
