@@ -105,7 +105,7 @@ pub(crate) struct Upscale {
     #[arg(long, value_name = "K=V:K=V", value_parser = encoder_options, help_heading = "Output")]
     pub(crate) encoder_options: Option<Pairs>,
 
-    /// What to copy beside the video: all, none, or some of audio,subtitles,chapters,attachments,metadata,data
+    /// What to copy beside the video: all, none, or some of audio,subtitles,chapters,attachments,video,data,metadata
     #[arg(long, value_name = "KINDS", default_value = "all", help_heading = "Output")]
     pub(crate) copy: String,
 

@@ -1,13 +1,10 @@
 //! `framelift upscale` from file to file: what must be kept is kept.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{SIZE, film, framelift, frames, picture, stderr, times_ms, upscale, variable_rate};
+use crate::common::{MS, SIZE, film, framelift, frames, picture, stderr, times_ms, upscale, variable_rate};
 use framelift::{Input, ReadOptions, Size, StreamKind, Timestamp, probe};
 
 #[test]
@@ -35,7 +32,7 @@ fn one_frame_and_odd_sizes() {
     let folder = tempfile::tempdir().unwrap();
     for (size, count) in [(Size::new(33, 21), 1), (Size::new(35, 48), 3), (Size::new(16, 16), 2)] {
         let input = folder.path().join("in.mkv");
-        let shots = (0..count).map(|n| picture(size, n, Timestamp::new(n as i64 * 40, common::MS), 40)).collect();
+        let shots = (0..count).map(|n| picture(size, n, Timestamp::new(n as i64 * 40, MS), 40)).collect();
         film(&input, shots);
         for (options, factor) in [(&["--model", "lift-x2"][..], 2), (&["--model", "bicubic"], 1)] {
             let output = folder.path().join("out.mkv");
@@ -105,7 +102,7 @@ fn any_size_by_any_model() {
 fn y4m_through_pipes() {
     let folder = tempfile::tempdir().unwrap();
     let (input, output) = (folder.path().join("in.mkv"), folder.path().join("out.mkv"));
-    let shots = (0..6).map(|n| picture(SIZE, n, Timestamp::new(n as i64 * 40, common::MS), 40)).collect();
+    let shots = (0..6).map(|n| picture(SIZE, n, Timestamp::new(n as i64 * 40, MS), 40)).collect();
     film(&input, shots);
     let first = framelift().args(["upscale", "--model", "lift-x2", "-o", "-"]).arg(&input).output().unwrap();
     assert!(first.status.success(), "{}", stderr(&first));
@@ -165,7 +162,7 @@ fn an_interrupt_ends_cleanly_within_a_second() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("in.mkv");
     let size = Size::new(320, 240);
-    let shots = (0..120).map(|n| picture(size, n, Timestamp::new(n as i64 * 40, common::MS), 40)).collect();
+    let shots = (0..120).map(|n| picture(size, n, Timestamp::new(n as i64 * 40, MS), 40)).collect();
     film(&input, shots);
     let mut child = Command::new(assert_cmd::cargo::cargo_bin("framelift"))
         .args(["upscale", "in.mkv", "-o", "out.mkv", "--progress", "none"])

@@ -8,18 +8,18 @@ use framelift::media::compose::{Canvas, Composition, Cue, SubtitleFormat};
 use framelift::media::{Demuxer, Input, Output, ToRgb};
 use framelift::{Frame, Plane, ReadOptions, Size, TimeBase, Timestamp, WriteOptions};
 
-pub const SIZE: Size = Size::new(48, 32);
-pub const MS: TimeBase = TimeBase::new(1, 1000);
+pub(crate) const SIZE: Size = Size::new(48, 32);
+pub(crate) const MS: TimeBase = TimeBase::new(1, 1000);
 
 /// The command `framelift`, with nothing of the user's environment that changes it.
-pub fn framelift() -> Command {
+pub(crate) fn framelift() -> Command {
     let mut command = Command::cargo_bin("framelift").unwrap();
     command.env_remove("FRAMELIFT_LOG");
     command
 }
 
 /// Runs `framelift upscale` with a fast encoder.
-pub fn upscale(input: &Path, output: &Path, options: &[&str]) -> Finished {
+pub(crate) fn upscale(input: &Path, output: &Path, options: &[&str]) -> Finished {
     framelift()
         .arg("upscale")
         .arg(input)
@@ -31,12 +31,12 @@ pub fn upscale(input: &Path, output: &Path, options: &[&str]) -> Finished {
         .unwrap()
 }
 
-pub fn stderr(finished: &Finished) -> String {
+pub(crate) fn stderr(finished: &Finished) -> String {
     String::from_utf8_lossy(&finished.stderr).into_owned()
 }
 
 /// A picture that differs from frame to frame.
-pub fn picture(size: Size, n: usize, time: Timestamp, duration_ticks: i64) -> Frame {
+pub(crate) fn picture(size: Size, n: usize, time: Timestamp, duration_ticks: i64) -> Frame {
     let plane = |channel: usize| {
         let at = |i: usize| {
             let (x, y) = (i % size.width as usize, i / size.width as usize);
@@ -48,7 +48,7 @@ pub fn picture(size: Size, n: usize, time: Timestamp, duration_ticks: i64) -> Fr
 }
 
 /// `count` frames shown for 40, 33 and 67 ms in turn.
-pub fn variable_rate(count: usize) -> Vec<Frame> {
+pub(crate) fn variable_rate(count: usize) -> Vec<Frame> {
     let mut at = 0;
     (0..count)
         .map(|n| {
@@ -60,7 +60,7 @@ pub fn variable_rate(count: usize) -> Vec<Frame> {
 }
 
 /// A Matroska film of `frames` with two sound tracks, subtitles and chapters.
-pub fn film(path: &Path, frames: Vec<Frame>) {
+pub(crate) fn film(path: &Path, frames: Vec<Frame>) {
     let end_ms = frames.last().map_or(0, |f| f.time.ticks + f.duration_ticks);
     let sound: Vec<i16> = (0..end_ms * 8).map(|n| (n % 100 * 300 - 15_000) as i16).collect();
     let cue = Cue { start_ms: 50, end_ms: 200, text: "Hello".into() };
@@ -77,7 +77,7 @@ pub fn film(path: &Path, frames: Vec<Frame>) {
 }
 
 /// All frames of a film.
-pub fn frames(path: &Path) -> Vec<Frame> {
+pub(crate) fn frames(path: &Path) -> Vec<Frame> {
     let mut demuxer = Demuxer::open(&Input::parse(path).unwrap(), &ReadOptions::default()).unwrap();
     let info = demuxer.info().clone();
     let (stream, video) = info.video_stream().unwrap();
@@ -102,6 +102,6 @@ pub fn frames(path: &Path) -> Vec<Frame> {
 }
 
 /// The times of all frames in milliseconds.
-pub fn times_ms(path: &Path) -> Vec<i64> {
+pub(crate) fn times_ms(path: &Path) -> Vec<i64> {
     frames(path).iter().map(|f| f.time.exactly_in(MS).unwrap()).collect()
 }

@@ -1,12 +1,9 @@
 //! What cannot be done is refused in one line with the documented exit code, and leaves nothing behind.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::{film, framelift, stderr, variable_rate};
+use crate::common::{film, framelift, stderr, variable_rate};
 
 /// Runs in `folder`; checks exit code, a one-line message that holds `says`, and that no output appeared.
 fn refused(folder: &Path, arguments: &[&str], code: i32, says: &str) {

@@ -1,0 +1,6 @@
+//! The command `framelift`, run as a user runs it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod common;
+mod upscale;
