@@ -71,6 +71,8 @@ impl Encoder {
             if let Some(rate) = video.frame_rate {
                 context.framerate = rational(rate);
             }
+            // As many as the encoder likes; the library by itself would use one.
+            context.thread_count = 0;
             if encoder.clock.counts_frames {
                 let (num, den) = codec.nearest_rate(video.frame_rate.unwrap_or((25, 1)));
                 context.time_base = rational((den, num));
