@@ -6,8 +6,11 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, unsafe_code, reason = "a program to measure with")]
 
-use framelift_engine::{Activation, Addend, ConvSpec, Engine, HostTensor, Precision, Shape, Tensor, Upsample};
+use framelift_engine::{
+    Activation, Addend, ConvSpec, Engine, HostTensor, Precision, ResizeMode, Shape, Tensor, Upsample,
+};
 use framelift_engine_cpu::{ConvMethod, CpuEngine};
+use framelift_frame::{Frame, Size, TimeBase, Timestamp};
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -61,6 +64,23 @@ fn main() {
             println!("{:30} {width:>4}x{height:<4} {line}", layer.name);
         }
     }
+    if "frames".contains(&filter) {
+        frames(&engines[0], &stopwatch);
+    }
+}
+
+/// What happens to each frame of a 1080p film outside the network.
+fn frames(engine: &CpuEngine, stopwatch: &Stopwatch) {
+    let time = Timestamp::new(0, TimeBase::new(1, 25));
+    let frame = Frame::black(Size::new(1920, 1080), time, 1);
+    let tensor = engine.upload(&frame).unwrap();
+    let half = engine.resize(&tensor, 540, 960, ResizeMode::BicubicAntialias).unwrap();
+    let ms = |name: &str, work: &dyn Fn()| println!("{name:40} {:>8.2} ms", 1e3 * stopwatch.least_seconds(work));
+    ms("upload 1920x1080", &|| drop(engine.upload(&frame).unwrap()));
+    ms("download 1920x1080", &|| drop(engine.download(&tensor, time, 1).unwrap()));
+    ms("bicubic 960x540 to 1920x1080", &|| drop(engine.resize(&half, 1080, 1920, ResizeMode::Bicubic).unwrap()));
+    let shrink = || drop(engine.resize(&tensor, 540, 960, ResizeMode::BicubicAntialias).unwrap());
+    ms("bicubic 1920x1080 to 960x540", &shrink);
 }
 
 fn measure(

@@ -76,7 +76,7 @@ pub(super) fn direct_pairs(source: &Source<'_>, kernels: &Kernels, pool: &Arc<Po
     store(&packed, pool)
 }
 
-/// For [`winograd`](super::winograd): `[point of the 6×6][block][in][sum of the block]`, inputs as in [`depths`].
+/// For [`winograd`](mod@super::winograd): `[point of the 6×6][block][in][sum of the block]`, inputs as in [`depths`].
 pub(super) fn winograd(source: &Source<'_>, kernels: &Kernels, pool: &Arc<Pool>) -> Result<Buffer, EngineError> {
     let depths = depths(source.in_channels);
     let sums = source.order.len();

@@ -31,22 +31,32 @@ pub(super) fn interleave(planes: [&[u16]; 3], pixels: &mut [f32]) {
 /// See [`QuantizeFn`].
 #[inline(always)]
 pub(super) fn quantize(pixels: &[f32], planes: [&mut [u16]; 3]) -> bool {
-    let [red, green, blue] = planes;
-    let samples = red.iter_mut().zip(green).zip(blue);
+    // In pieces: all values of a piece become samples in vectors, then samples are dealt out to planes.
+    const PIECE: usize = 128;
     // Of a value that is not finite all bits of the exponent are set.
     const EXPONENT: u32 = 0x7f80_0000;
-    let mut finite = true;
-    for (pixel, ((r, g), b)) in pixels.as_chunks::<3>().0.iter().zip(samples) {
-        [*r, *g, *b] = [level(pixel[0]), level(pixel[1]), level(pixel[2])];
-        finite &= pixel.iter().fold(true, |all, value| all & (value.to_bits() & EXPONENT != EXPONENT));
+    let [red, green, blue] = planes;
+    let planes = red.chunks_mut(PIECE).zip(green.chunks_mut(PIECE)).zip(blue.chunks_mut(PIECE));
+    let mut samples = [0; 3 * PIECE];
+    let mut largest = 0;
+    for (values, ((red, green), blue)) in pixels.chunks(3 * PIECE).zip(planes) {
+        for (sample, value) in samples.iter_mut().zip(values) {
+            *sample = level(*value);
+            largest = largest.max(value.to_bits() & EXPONENT);
+        }
+        for (((sample, r), g), b) in samples.as_chunks::<3>().0.iter().zip(red).zip(green).zip(blue) {
+            [*r, *g, *b] = *sample;
+        }
     }
-    finite
+    largest < EXPONENT
 }
 
 #[inline(always)]
+#[expect(clippy::manual_clamp, reason = "`clamp` would keep NaN")]
 fn level(value: f32) -> u16 {
     // A half is exact at this size, and the conversion cuts off: to nearest, halves up, as `round` does for what is
     // not negative.
-    let scaled = value.clamp(0.0, 1.0) * FULL;
-    (scaled + 0.5) as i32 as u16
+    let scaled = value.max(0.0).min(1.0) * FULL + 0.5;
+    // SAFETY: between 0.5 and 65535.5, even for NaN, of which `max` makes 0.
+    unsafe { scaled.to_int_unchecked::<i32>() as u16 }
 }

@@ -141,14 +141,10 @@ pub(super) unsafe fn row<S: Simd>(s: S, job: &Job<'_>, y: usize, line: &mut [f32
             s.store(line.as_mut_ptr().add(i), sum);
         }
         if input.is_narrow() {
-            for x in 0..output.width {
-                let (first, weights) = job.columns.at(x);
-                let mut sum = [0.0; 4];
-                for (tap, &weight) in weights.iter().enumerate() {
-                    let pixel = line.as_ptr().add((first + tap) * input.stride).cast::<[f32; 4]>().read_unaligned();
-                    sum = std::array::from_fn(|c| sum[c] + pixel[c] * weight);
-                }
-                result.as_mut_ptr().add(x * output.stride).cast::<[f32; 4]>().write_unaligned(sum);
+            match job.columns.count {
+                2 => narrow_pixels::<2>(job, line, result),
+                4 => narrow_pixels::<4>(job, line, result),
+                _ => narrow_pixels::<0>(job, line, result),
             }
             let result = &result[..output.row_len()];
             if output.bf16 {
@@ -174,6 +170,29 @@ pub(super) unsafe fn row<S: Simd>(s: S, job: &Job<'_>, y: usize, line: &mut [f32
                 }
             }
         }
+    }
+}
+
+/// Sums the pixels of a packed `line` to those of `result`: `N` for each, or any number where `N` is 0.
+///
+/// # Safety
+/// Four values from the first of each pixel must be readable and writable.
+#[inline(always)]
+unsafe fn narrow_pixels<const N: usize>(job: &Job<'_>, line: &[f32], result: &mut [f32]) {
+    for x in 0..job.output.width {
+        let (first, weights) = job.columns.at(x);
+        let weights = if N == 0 { weights } else { &weights[..N] };
+        let mut sum = [0.0; 4];
+        for (tap, &weight) in weights.iter().enumerate() {
+            // SAFETY: the caller answers for four values; those beyond the pixel's own mean nothing.
+            let pixel =
+                unsafe { line.as_ptr().add((first + tap) * job.input.stride).cast::<[f32; 4]>().read_unaligned() };
+            for (sum, value) in sum.iter_mut().zip(pixel) {
+                *sum += value * weight;
+            }
+        }
+        // SAFETY: as above; what is written beyond the pixel is overwritten by the next.
+        unsafe { result.as_mut_ptr().add(x * job.output.stride).cast::<[f32; 4]>().write_unaligned(sum) }
     }
 }
 

@@ -183,11 +183,10 @@ impl Place<'_> {
                         }
                         let transformed = transform_line(s, values);
                         for (column, value) in transformed.iter().enumerate() {
-                            {
-                                let to = tiles.add((row * IN + column) * self.layout.point + channel);
-                                s.prefetch(to.wrapping_add(2 * S::LANES).cast_const().cast());
-                                s.store(to, *value);
-                            }
+                            let to = tiles.add((row * IN + column) * self.layout.point + channel);
+                            // The line after next of this point: stores wait for lines that are not near.
+                            s.prefetch(to.wrapping_add(2 * S::LANES).cast_const().cast());
+                            s.store(to, *value);
                         }
                     }
                 }
