@@ -1,7 +1,9 @@
 """What is printed and written of the measurements: best settings, the trials behind them, the machine."""
 
+import datetime
 import importlib.metadata
 import itertools
+import json
 import os
 import pathlib
 import platform
@@ -94,3 +96,10 @@ def machine():
         "python": platform.python_version(),
         "versions": versions,
     }
+
+
+def save(path, results):
+    """Everything measured so far as JSON, if a path was given."""
+    if path:
+        written = {"date": datetime.date.today().isoformat(), "machine": machine(), "best": summary(results), "results": results}
+        path.write_text(json.dumps(written, indent=1) + "\n")

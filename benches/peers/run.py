@@ -6,7 +6,6 @@ the settings that came out best for each engine and precision are measured in in
 """
 
 import argparse
-import datetime
 import itertools
 import json
 import math
@@ -50,7 +49,7 @@ def arguments():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2, help="interleaved rounds of the measurement")
     parser.add_argument(
-        "--seconds", type=float, default=2.0, help="time of each measurement in a round (at least two frames); a trial takes a third"
+        "--seconds", type=float, default=1.5, help="time of each measurement in a round (at least two frames); a trial takes a third"
     )
     parser.add_argument("--framelift", type=pathlib.Path, default=target / "release" / "framelift", help="the program to measure")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write every figure and the machine there")
@@ -223,6 +222,7 @@ def main():
         for round_, (model, sized) in itertools.product(range(options.rounds), cases.items()):
             for folder, case in sized:
                 bench.measure_case(folder, case, plan[model], round_)
+                report.save(options.json, bench.results)
     best, about = report.summary(bench.results), report.machine()
     facts = [sized[0][1] for sized in cases.values()]
     print(report.table(best))
@@ -239,9 +239,6 @@ def main():
     busiest = max((row["others_percent"] for row in best), default=0)
     if busiest > QUIET_PERCENT:
         print(f"Other programs took up to {busiest:.0f} % of the machine: measure again when it is quiet.", file=sys.stderr)
-    if options.json:
-        written = {"date": datetime.date.today().isoformat(), "machine": about, "best": best, "results": bench.results}
-        options.json.write_text(json.dumps(written, indent=1) + "\n")
 
 
 if __name__ == "__main__":
