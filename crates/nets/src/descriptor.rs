@@ -38,6 +38,12 @@ pub struct Descriptor {
     /// Values alive at once for each input pixel while a frame is worked on, in values (not bytes) of the working
     /// precision. Values of pictures, which are f32 in every precision, count as two.
     pub values_per_pixel: u64,
+    /// What each further frame of a window keeps in memory to its end, for each input pixel, counted as
+    /// `values_per_pixel`: the frame itself and its flows. 0 unless the reach is [`Reach::Window`].
+    pub held_values_per_pixel: u64,
+    /// What each further frame of a window gives to the [`FeatureStore`](crate::FeatureStore), for each input pixel,
+    /// in values of the working precision. 0 unless the reach is [`Reach::Window`].
+    pub stored_values_per_pixel: u64,
     /// Precisions in which the output is good.
     pub precisions: &'static [Precision],
     /// What it is good for, in one sentence.

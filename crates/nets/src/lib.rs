@@ -28,9 +28,11 @@ mod lift;
 pub mod network;
 mod reader;
 pub mod registry;
+pub mod store;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use descriptor::{Descriptor, Reach};
 pub use error::ModelError;
-pub use network::{Network, Shot};
+pub use network::{Emit, Network, Shot};
 pub use registry::{Detected, detect};
+pub use store::{FeatureId, FeatureStore, MemoryStore};

@@ -1,10 +1,14 @@
 //! A network ready on an engine, and its run through a shot.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use framelift_engine::{EngineError, Tensor};
 
-use crate::Descriptor;
+use crate::{Descriptor, FeatureStore};
+
+/// Takes the results of a window, one at a time.
+pub type Emit<'a> = dyn FnMut(Tensor) -> Result<(), EngineError> + 'a;
 
 /// Weights prepared on an engine; shared by any number of shots at once.
 pub trait Network: Send + Sync {
@@ -13,6 +17,26 @@ pub trait Network: Send + Sync {
 
     /// Begins a shot with a fresh state.
     fn begin(self: Arc<Self>) -> Box<dyn Shot>;
+
+    /// Runs a window of a network of [`Reach::Window`](crate::Reach::Window): `frames` are all that it sees, context
+    /// included. The results of the frames in `keep` go to `emit`, in order, as soon as each is ready; features wait
+    /// in `store`, which is empty again at the end.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`] for networks of another reach; [`EngineError::Shape`] where `keep` reaches beyond
+    /// the frames or their sizes differ or are too small; those of the engine, of `store` and of `emit`. After an error
+    /// the store may still hold features.
+    fn window(
+        &self,
+        frames: &[Tensor],
+        keep: Range<usize>,
+        store: &mut dyn FeatureStore,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), EngineError> {
+        let _ = (frames, keep, store, emit);
+        let what = "run in windows; its frames are pushed one by one".into();
+        Err(EngineError::Unsupported { engine: self.descriptor().architecture, what })
+    }
 }
 
 /// A network at work on the frames of one shot.

@@ -73,6 +73,8 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         macs_per_pixel: 9 * (3 * f + middle * f * f + f * values),
         // Two feature maps, or one and the output; pictures are f32 and count twice, as in bf16.
         values_per_pixel: 6 + (2 * f).max(f + 2 * values),
+        held_values_per_pixel: 0,
+        stored_values_per_pixel: 0,
         precisions: &[Precision::F32, Precision::Bf16],
         purpose,
         licence,

@@ -69,6 +69,8 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         // Three frames and, in a block, its input, inner map and output, or at the end the features and the output;
         // pictures are f32 and count twice, as in bf16.
         values_per_pixel: 18 + (3 * c).max(c + 2 * values),
+        held_values_per_pixel: 0,
+        stored_values_per_pixel: 0,
         precisions: &[Precision::F32, Precision::Bf16],
         purpose,
         licence,
