@@ -5,8 +5,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use framelift_engine::{
-    Addend, Conv, ConvSpec, Engine, EngineError, EngineInfo, HostTensor, MemoryUse, Precision, ResizeMode, Shape,
-    Support, Tensor, Upsample,
+    Addend, Conv, ConvSpec, DeformConv, DeformSpec, Engine, EngineError, EngineInfo, HostTensor, MemoryUse, Padding,
+    Precision, ResizeMode, Shape, Support, Tensor, Upsample, reference,
 };
 use framelift_frame::{Frame, Plane, Size, Timestamp};
 use rayon::prelude::*;
@@ -360,5 +360,93 @@ impl Engine for CpuEngine {
             let (c, offset) = (channel / (r * r), channel % (r * r));
             (y * r + offset / r, x * r + offset % r, c)
         })
+    }
+
+    fn flow_warp(&self, input: &Tensor, flow: &Tensor, padding: Padding) -> Result<Tensor, EngineError> {
+        let warped = reference::flow_warp(&self.to_host(input)?, &self.to_host(flow)?, padding)?;
+        self.from_host(&warped, input.precision())
+    }
+
+    fn prepare_deform_conv(&self, spec: &DeformSpec, weights: &[f32], bias: &[f32]) -> Result<DeformConv, EngineError> {
+        spec.check(weights, bias)?;
+        Ok(DeformConv::new(spec.clone(), Arc::new((weights.to_vec(), bias.to_vec()))))
+    }
+
+    fn deform_conv(
+        &self,
+        conv: &DeformConv,
+        inputs: &[&Tensor],
+        residues: &Tensor,
+        flows: &[&Tensor],
+    ) -> Result<Tensor, EngineError> {
+        let spec = conv.spec();
+        let foreign = EngineError::Foreign { what: "convolution", engine: NAME };
+        let (weights, bias): &(Vec<f32>, Vec<f32>) = conv.prepared().ok_or(foreign)?;
+        let inputs = inputs.iter().map(|t| self.to_host(t)).collect::<Result<Vec<_>, _>>()?;
+        let flows = flows.iter().map(|t| self.to_host(t)).collect::<Result<Vec<_>, _>>()?;
+        let flows: Vec<&HostTensor> = flows.iter().collect();
+        let inputs: Vec<&HostTensor> = inputs.iter().collect();
+        let (offsets, masks) = reference::deform_offsets(spec, &self.to_host(residues)?, &flows)?;
+        let output = reference::deform_conv(spec, weights, bias, &inputs, &offsets, &masks)?;
+        self.from_host(&output, spec.output)
+    }
+
+    fn avg_pool(&self, input: &Tensor) -> Result<Tensor, EngineError> {
+        self.from_host(&reference::avg_pool(&self.to_host(input)?), input.precision())
+    }
+
+    fn scale_channels(&self, input: &Tensor, gains: &[f32], offsets: &[f32]) -> Result<Tensor, EngineError> {
+        let scaled = reference::scale_channels(&self.to_host(input)?, gains, offsets)?;
+        self.from_host(&scaled, input.precision())
+    }
+
+    fn add_scaled(&self, a: &Tensor, scale: f32, b: &Tensor) -> Result<Tensor, EngineError> {
+        let sum = reference::add_scaled(&self.to_host(a)?, scale, &self.to_host(b)?)?;
+        self.from_host(&sum, a.precision())
+    }
+
+    fn mean_abs(&self, input: &Tensor) -> Result<f64, EngineError> {
+        reference::mean_abs(&self.to_host(input)?)
+    }
+
+    fn to_bytes(&self, tensor: &Tensor) -> Result<Vec<u8>, EngineError> {
+        let from = map::read(tensor)?;
+        let shape = tensor.shape();
+        let pixel = shape.channels * tensor.precision().bytes();
+        let mut bytes = vec![0; shape.len() * tensor.precision().bytes()];
+        if bytes.is_empty() {
+            return Ok(bytes);
+        }
+        let piece = shape.width * ROWS_AT_ONCE;
+        self.threads.install(|| {
+            bytes.par_chunks_mut(piece * pixel).enumerate().for_each(|(i, bytes)| {
+                for (j, to) in bytes.chunks_exact_mut(pixel).enumerate() {
+                    // SAFETY: the pixel lies in the map, which lives and is complete.
+                    to.copy_from_slice(unsafe { std::slice::from_raw_parts(from.at(0, i * piece + j), pixel) });
+                }
+            });
+        });
+        Ok(bytes)
+    }
+
+    fn from_bytes(&self, shape: Shape, precision: Precision, bytes: &[u8]) -> Result<Tensor, EngineError> {
+        let map = self.allocate(shape, precision)?;
+        let to = map.view();
+        let pixel = shape.channels * precision.bytes();
+        let stride = to.stride * precision.bytes();
+        if bytes.len() != shape.pixels() * pixel {
+            return Err(EngineError::Shape(format!("{} bytes for {shape} values in {precision}", bytes.len())));
+        }
+        self.for_each_row(shape.height, |y| {
+            for x in 0..shape.width {
+                let at = y * shape.width + x;
+                // SAFETY: the pixel lies in the map; row `y` is this call's alone.
+                unsafe {
+                    to.at(y, x).copy_from_nonoverlapping(bytes.as_ptr().add(at * pixel), pixel);
+                    to.at(y, x).add(pixel).write_bytes(0, stride - pixel);
+                }
+            }
+        });
+        Ok(map.finish())
     }
 }

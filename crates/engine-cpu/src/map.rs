@@ -59,6 +59,12 @@ impl View {
         self.start.cast::<u16>().wrapping_add((y * self.width + x) * self.stride)
     }
 
+    /// Address of row `y`, column `x`. The pixel must be inside or one past the end.
+    #[inline(always)]
+    pub(crate) fn at(&self, y: usize, x: usize) -> *mut u8 {
+        if self.bf16 { self.bf16_at(y, x).cast() } else { self.f32_at(y, x).cast() }
+    }
+
     /// Values in a row.
     #[inline(always)]
     pub(crate) fn row_len(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use framelift_frame::{Frame, Timestamp};
 
-use crate::{Addend, Conv, ConvSpec, EngineError, HostTensor, Precision, Shape, Tensor};
+use crate::{Addend, Conv, ConvSpec, DeformConv, DeformSpec, EngineError, HostTensor, Precision, Shape, Tensor};
 
 /// What an engine is, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,15 @@ pub enum ResizeMode {
     Bicubic,
     /// Bicubic, a = −0.5, widened when shrinking (PyTorch's `antialias=True`, MATLAB's `imresize`).
     BicubicAntialias,
+}
+
+/// What lies outside of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// Zeros.
+    Zeros,
+    /// The nearest sample of the border.
+    Border,
 }
 
 /// Where arithmetic runs. Shared between threads; operations may be called from several at once.
@@ -124,4 +133,76 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// [`EngineError::Shape`] where a side is not a multiple of `r`; [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
     fn pixel_unshuffle(&self, input: &Tensor, factor: usize) -> Result<Tensor, EngineError>;
+
+    /// For each position the bilinear value of `input` at that position plus its flow, in the input's precision.
+    /// `flow` is f32 and has two channels, `(dx, dy)`, in pixels.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] unless the flow is an f32 flow of the input's size; [`EngineError::Foreign`],
+    /// [`EngineError::OutOfMemory`].
+    fn flow_warp(&self, input: &Tensor, flow: &Tensor, padding: Padding) -> Result<Tensor, EngineError>;
+
+    /// Weights (`[out][in][3][3]`) and bias (`[out]`) made ready for [`Engine::deform_conv`].
+    ///
+    /// # Errors
+    /// What [`DeformSpec::check`] finds; [`EngineError::Unsupported`].
+    fn prepare_deform_conv(&self, spec: &DeformSpec, weights: &[f32], bias: &[f32]) -> Result<DeformConv, EngineError>;
+
+    /// The deformable convolution of `inputs`, taken as concatenated:
+    /// `bias + Σ weight · mask · input(position + tap + offset)`, bilinear, zero outside.
+    ///
+    /// `residues` has `27 · groups` channels: `(dy, dx)` for each group and tap (row by row), then a mask for each group
+    /// and tap. `offset = max_residue * tanh(residue)`, plus `(dy, dx)` of the flow of the input in which the group's
+    /// channels lie: `flows` holds an f32 flow `(dx, dy)` for each input, or none at all, and then nothing is added.
+    /// `mask = sigmoid(residue)`.
+    ///
+    /// # Errors
+    /// What [`DeformSpec::check_call`] finds; [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
+    fn deform_conv(
+        &self,
+        conv: &DeformConv,
+        inputs: &[&Tensor],
+        residues: &Tensor,
+        flows: &[&Tensor],
+    ) -> Result<Tensor, EngineError>;
+
+    /// The mean of each 2×2 block, in the input's precision; a last odd row or column is left out.
+    ///
+    /// # Errors
+    /// [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
+    fn avg_pool(&self, input: &Tensor) -> Result<Tensor, EngineError>;
+
+    /// `input[c] * gains[c] + offsets[c]` for each channel `c`, in the input's precision.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] unless there is one gain and one offset for each channel; [`EngineError::Foreign`],
+    /// [`EngineError::OutOfMemory`].
+    fn scale_channels(&self, input: &Tensor, gains: &[f32], offsets: &[f32]) -> Result<Tensor, EngineError>;
+
+    /// `a * scale + b`, in the precision of `a`.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] unless both have one shape; [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
+    fn add_scaled(&self, a: &Tensor, scale: f32, b: &Tensor) -> Result<Tensor, EngineError>;
+
+    /// The mean of the magnitudes of all values, summed in f64.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] where there are no values; [`EngineError::Foreign`].
+    fn mean_abs(&self, input: &Tensor) -> Result<f64, EngineError>;
+
+    /// The values as they are stored, `[height][width][channels]` without padding, in the machine's byte order: for a
+    /// scratch file of the same process.
+    ///
+    /// # Errors
+    /// [`EngineError::Foreign`].
+    fn to_bytes(&self, tensor: &Tensor) -> Result<Vec<u8>, EngineError>;
+
+    /// The tensor whose [`Engine::to_bytes`] gave `bytes`.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] where the bytes are not of such a tensor; [`EngineError::OutOfMemory`],
+    /// [`EngineError::Unsupported`].
+    #[expect(clippy::wrong_self_convention, reason = "named for where the values come from, beside `to_bytes`")]
+    fn from_bytes(&self, shape: Shape, precision: Precision, bytes: &[u8]) -> Result<Tensor, EngineError>;
 }

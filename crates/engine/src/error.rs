@@ -36,6 +36,11 @@ pub enum EngineError {
         /// Row of the first.
         y: usize,
     },
+    /// The file that features wait in could not be written or read back.
+    #[error(
+        "the scratch file for features that do not fit in memory failed: {0}; make room on its disk or raise --memory"
+    )]
+    Scratch(#[source] std::io::Error),
     /// A tensor or convolution of another engine was handed in; a fault of the caller.
     #[error("a {what} of another engine was handed to {engine}")]
     Foreign {

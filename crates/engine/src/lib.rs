@@ -6,12 +6,14 @@
 //! runs whole networks on them.
 
 mod conv;
+mod deform_conv;
 mod engine;
 mod error;
 pub mod reference;
 mod tensor;
 
 pub use conv::{Activation, Addend, Conv, ConvSpec, Upsample};
-pub use engine::{Engine, EngineInfo, MemoryUse, ResizeMode, Support};
+pub use deform_conv::{DeformConv, DeformSpec};
+pub use engine::{Engine, EngineInfo, MemoryUse, Padding, ResizeMode, Support};
 pub use error::EngineError;
 pub use tensor::{HostTensor, Precision, Shape, Tensor};

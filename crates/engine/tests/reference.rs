@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use framelift_engine::reference::{self, DeformSpec, Padding, ReferenceEngine};
+use framelift_engine::reference::{self, ReferenceEngine};
 use framelift_engine::{
-    Activation, Addend, ConvSpec, Engine, EngineError, HostTensor, Precision, ResizeMode, Shape, Upsample,
+    Activation, Addend, ConvSpec, DeformSpec, Engine, EngineError, HostTensor, Padding, Precision, ResizeMode, Shape,
+    Upsample,
 };
 use framelift_frame::{Frame, Plane, Size, TimeBase, Timestamp};
 use framelift_testkit::golden::Golden;
@@ -45,9 +46,9 @@ fn flow_warp_matches_the_golden_vectors() {
 fn deform_conv_matches_the_golden_vector() {
     let golden = Golden::case("ops").unwrap();
     let (weights, bias) = (golden.array("deform.weight"), golden.array("deform.bias"));
-    let spec = DeformSpec { in_channels: 32, out_channels: 24, groups: 16 };
+    let spec = DeformSpec::new(&[32], 24, 16);
     let [input, offsets, masks] = ["deform.input", "deform.offset", "deform.mask"].map(|name| golden.map(name));
-    let got = reference::deform_conv(&spec, &weights.values, &bias.values, &input, &offsets, &masks).unwrap();
+    let got = reference::deform_conv(&spec, &weights.values, &bias.values, &[&input], &offsets, &masks).unwrap();
     let diff = max_abs_diff(&got, &golden.map("deform.output"));
     println!("deform: {diff:e}");
     assert!(diff <= TOLERANCE, "{diff:e}");

@@ -119,6 +119,7 @@ fn engine_kind(error: &EngineError) -> ErrorKind {
     match error {
         EngineError::OutOfMemory { .. } => ErrorKind::Limits,
         EngineError::Unsupported { .. } | EngineError::NonFinite { .. } => ErrorKind::Device,
+        EngineError::Scratch(_) => ErrorKind::Output,
         EngineError::Shape(_) | EngineError::Foreign { .. } => ErrorKind::Bug,
     }
 }

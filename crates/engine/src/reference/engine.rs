@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use framelift_frame::{Frame, Plane, Size, Timestamp};
 
-use super::{conv, misfit, pixel_shuffle, pixel_unshuffle, resize, rounded};
+use super::{
+    add_scaled, avg_pool, conv, deform_conv, deform_offsets, flow_warp, mean_abs, misfit, pixel_shuffle,
+    pixel_unshuffle, resize, rounded, scale_channels,
+};
 use crate::{
-    Addend, Conv, ConvSpec, Engine, EngineError, EngineInfo, HostTensor, MemoryUse, Precision, ResizeMode, Shape,
-    Support, Tensor,
+    Addend, Conv, ConvSpec, DeformConv, DeformSpec, Engine, EngineError, EngineInfo, HostTensor, MemoryUse, Padding,
+    Precision, ResizeMode, Shape, Support, Tensor,
 };
 
 /// An engine of plain loops on one thread, in every precision. Values are kept as f32 that the precision can hold.
@@ -63,6 +66,14 @@ impl ReferenceEngine {
     fn values<'t>(&self, tensor: &'t Tensor) -> Result<&'t HostTensor, EngineError> {
         let foreign = EngineError::Foreign { what: "tensor", engine: self.info.name };
         tensor.storage::<Stored>().map(|stored| &stored.values).ok_or(foreign)
+    }
+
+    /// The values of a flow.
+    fn flow<'t>(&self, flow: &'t Tensor) -> Result<&'t HostTensor, EngineError> {
+        match flow.precision() {
+            Precision::F32 => self.values(flow),
+            other => misfit(format!("a flow in {other}; flows are f32")),
+        }
     }
 }
 
@@ -161,5 +172,70 @@ impl Engine for ReferenceEngine {
 
     fn pixel_unshuffle(&self, input: &Tensor, factor: usize) -> Result<Tensor, EngineError> {
         Ok(self.store(pixel_unshuffle(self.values(input)?, factor)?, input.precision()))
+    }
+
+    fn flow_warp(&self, input: &Tensor, flow: &Tensor, padding: Padding) -> Result<Tensor, EngineError> {
+        let warped = flow_warp(self.values(input)?, self.flow(flow)?, padding)?;
+        Ok(self.store(warped, input.precision()))
+    }
+
+    fn prepare_deform_conv(&self, spec: &DeformSpec, weights: &[f32], bias: &[f32]) -> Result<DeformConv, EngineError> {
+        spec.check(weights, bias)?;
+        let prepared = Weights { weights: weights.to_vec(), bias: bias.to_vec() };
+        Ok(DeformConv::new(spec.clone(), Arc::new(prepared)))
+    }
+
+    fn deform_conv(
+        &self,
+        op: &DeformConv,
+        inputs: &[&Tensor],
+        residues: &Tensor,
+        flows: &[&Tensor],
+    ) -> Result<Tensor, EngineError> {
+        let foreign = EngineError::Foreign { what: "convolution", engine: self.info.name };
+        let Weights { weights, bias } = op.prepared().ok_or(foreign)?;
+        let inputs = inputs.iter().map(|t| self.values(t)).collect::<Result<Vec<_>, _>>()?;
+        let flows = flows.iter().map(|t| self.flow(t)).collect::<Result<Vec<_>, _>>()?;
+        let (offsets, masks) = deform_offsets(op.spec(), self.values(residues)?, &flows)?;
+        let output = deform_conv(op.spec(), weights, bias, &inputs, &offsets, &masks)?;
+        Ok(self.store(output, op.spec().output))
+    }
+
+    fn avg_pool(&self, input: &Tensor) -> Result<Tensor, EngineError> {
+        Ok(self.store(avg_pool(self.values(input)?), input.precision()))
+    }
+
+    fn scale_channels(&self, input: &Tensor, gains: &[f32], offsets: &[f32]) -> Result<Tensor, EngineError> {
+        Ok(self.store(scale_channels(self.values(input)?, gains, offsets)?, input.precision()))
+    }
+
+    fn add_scaled(&self, a: &Tensor, scale: f32, b: &Tensor) -> Result<Tensor, EngineError> {
+        Ok(self.store(add_scaled(self.values(a)?, scale, self.values(b)?)?, a.precision()))
+    }
+
+    fn mean_abs(&self, input: &Tensor) -> Result<f64, EngineError> {
+        mean_abs(self.values(input)?)
+    }
+
+    fn to_bytes(&self, tensor: &Tensor) -> Result<Vec<u8>, EngineError> {
+        let values = self.values(tensor)?.data().iter();
+        Ok(match tensor.precision() {
+            Precision::F32 => values.flat_map(|v| v.to_ne_bytes()).collect(),
+            Precision::Bf16 => values.flat_map(|&v| half::bf16::from_f32(v).to_ne_bytes()).collect(),
+            Precision::F16 => values.flat_map(|&v| half::f16::from_f32(v).to_ne_bytes()).collect(),
+        })
+    }
+
+    fn from_bytes(&self, shape: Shape, precision: Precision, bytes: &[u8]) -> Result<Tensor, EngineError> {
+        if bytes.len() != shape.len() * precision.bytes() {
+            return misfit(format!("{} bytes for {shape} values in {precision}", bytes.len()));
+        }
+        let halves = || bytes.as_chunks::<2>().0.iter().copied();
+        let values = match precision {
+            Precision::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_ne_bytes(*b)).collect(),
+            Precision::Bf16 => halves().map(|b| half::bf16::from_ne_bytes(b).to_f32()).collect(),
+            Precision::F16 => halves().map(|b| half::f16::from_ne_bytes(b).to_f32()).collect(),
+        };
+        Ok(self.store(HostTensor::new(shape, values)?, precision))
     }
 }

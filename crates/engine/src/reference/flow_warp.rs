@@ -1,20 +1,11 @@
 //! A picture fetched from where an optical flow points.
 
 use super::{misfit, sample_bilinear};
-use crate::{EngineError, HostTensor, Shape};
-
-/// What lies outside of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Padding {
-    /// Zeros.
-    Zeros,
-    /// The nearest sample of the border.
-    Border,
-}
+use crate::{EngineError, HostTensor, Padding, Shape};
 
 /// For each position, the bilinear value of `input` at that position plus its flow.
 ///
-/// `flow` has two channels, `(dx, dy)`, in pixels of `input`; the output has the flow's size. The same as
+/// `flow` has two channels, `(dx, dy)`, in pixels. The same as
 /// `grid_sample` with `align_corners=True` on a grid of pixel coordinates, as mmediting's `flow_warp`.
 ///
 /// # Errors

@@ -10,14 +10,16 @@ mod conv;
 mod deform_conv;
 mod engine;
 mod flow_warp;
+mod pointwise;
 mod resize;
 mod shuffle;
 
 pub use avg_pool::avg_pool;
 pub use conv::conv;
-pub use deform_conv::{DeformSpec, deform_conv};
+pub use deform_conv::{deform_conv, deform_offsets};
 pub use engine::ReferenceEngine;
-pub use flow_warp::{Padding, flow_warp};
+pub use flow_warp::flow_warp;
+pub use pointwise::{add_scaled, mean_abs, scale_channels};
 pub use resize::resize;
 pub use shuffle::{pixel_shuffle, pixel_unshuffle};
 
