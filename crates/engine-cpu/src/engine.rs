@@ -6,18 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use framelift_engine::{
     Addend, Conv, ConvSpec, DeformConv, DeformSpec, Engine, EngineError, EngineInfo, HostTensor, MemoryUse, Padding,
-    Precision, ResizeMode, Shape, Support, Tensor, Upsample, reference,
+    Precision, ResizeMode, Shape, Support, Tensor, Upsample,
 };
 use framelift_frame::{Frame, Plane, Size, Timestamp};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::kernels::conv::{Added, Job, Plan};
+use crate::kernels::pointwise;
 use crate::kernels::resize::{self, Taps};
 use crate::kernels::{self, Kernels};
 use crate::map::{self, NewMap, View, pixel_stride};
 use crate::pool::{Buffer, HUGE_PAGE_BYTES, Pool};
 use crate::{ConvMethod, CpuError, CpuOptions, Isa, NAME, host};
+
+mod sampled;
 
 /// An engine on the processor's own threads and vector instructions.
 pub struct CpuEngine {
@@ -363,13 +366,11 @@ impl Engine for CpuEngine {
     }
 
     fn flow_warp(&self, input: &Tensor, flow: &Tensor, padding: Padding) -> Result<Tensor, EngineError> {
-        let warped = reference::flow_warp(&self.to_host(input)?, &self.to_host(flow)?, padding)?;
-        self.from_host(&warped, input.precision())
+        self.warped(input, flow, padding)
     }
 
     fn prepare_deform_conv(&self, spec: &DeformSpec, weights: &[f32], bias: &[f32]) -> Result<DeformConv, EngineError> {
-        spec.check(weights, bias)?;
-        Ok(DeformConv::new(spec.clone(), Arc::new((weights.to_vec(), bias.to_vec()))))
+        self.prepared_deform(spec, weights, bias)
     }
 
     fn deform_conv(
@@ -379,34 +380,54 @@ impl Engine for CpuEngine {
         residues: &Tensor,
         flows: &[&Tensor],
     ) -> Result<Tensor, EngineError> {
-        let spec = conv.spec();
-        let foreign = EngineError::Foreign { what: "convolution", engine: NAME };
-        let (weights, bias): &(Vec<f32>, Vec<f32>) = conv.prepared().ok_or(foreign)?;
-        let inputs = inputs.iter().map(|t| self.to_host(t)).collect::<Result<Vec<_>, _>>()?;
-        let flows = flows.iter().map(|t| self.to_host(t)).collect::<Result<Vec<_>, _>>()?;
-        let flows: Vec<&HostTensor> = flows.iter().collect();
-        let inputs: Vec<&HostTensor> = inputs.iter().collect();
-        let (offsets, masks) = reference::deform_offsets(spec, &self.to_host(residues)?, &flows)?;
-        let output = reference::deform_conv(spec, weights, bias, &inputs, &offsets, &masks)?;
-        self.from_host(&output, spec.output)
+        self.deformed(conv, inputs, residues, flows)
     }
 
     fn avg_pool(&self, input: &Tensor) -> Result<Tensor, EngineError> {
-        self.from_host(&reference::avg_pool(&self.to_host(input)?), input.precision())
+        let from = map::read(input)?;
+        let shape = input.shape();
+        let map = self.allocate(Shape::new(shape.height / 2, shape.width / 2, shape.channels), input.precision())?;
+        let to = map.view();
+        // SAFETY: row `y` is this call's alone; it is of two rows of the input, which lives.
+        self.for_each_row(to.height, |y| unsafe { pointwise::pool_row(&from, &to, y) });
+        Ok(map.finish())
     }
 
     fn scale_channels(&self, input: &Tensor, gains: &[f32], offsets: &[f32]) -> Result<Tensor, EngineError> {
-        let scaled = reference::scale_channels(&self.to_host(input)?, gains, offsets)?;
-        self.from_host(&scaled, input.precision())
+        let (from, shape) = (map::read(input)?, input.shape());
+        if gains.len() != shape.channels || offsets.len() != shape.channels {
+            let what = format!("{} gains and {} offsets for {shape}", gains.len(), offsets.len());
+            return Err(EngineError::Shape(what));
+        }
+        let map = self.allocate(shape, input.precision())?;
+        let job = pointwise::Scale::new(from, map.view(), gains, offsets);
+        // SAFETY: row `y` is this call's alone; the processor has the instructions; the input lives.
+        self.for_each_row(shape.height, |y| unsafe { (self.kernels.scale_row)(&job, y) });
+        Ok(map.finish())
     }
 
     fn add_scaled(&self, a: &Tensor, scale: f32, b: &Tensor) -> Result<Tensor, EngineError> {
-        let sum = reference::add_scaled(&self.to_host(a)?, scale, &self.to_host(b)?)?;
-        self.from_host(&sum, a.precision())
+        let shape = a.shape();
+        if shape != b.shape() {
+            return Err(EngineError::Shape(format!("a sum of {shape} and {}", b.shape())));
+        }
+        let map = self.allocate(shape, a.precision())?;
+        let job = pointwise::Add { a: map::read(a)?, scale, b: map::read(b)?, output: map.view() };
+        // SAFETY: row `y` is this call's alone; the processor has the instructions; the inputs live.
+        self.for_each_row(shape.height, |y| unsafe { (self.kernels.add_row)(&job, y) });
+        Ok(map.finish())
     }
 
     fn mean_abs(&self, input: &Tensor) -> Result<f64, EngineError> {
-        reference::mean_abs(&self.to_host(input)?)
+        let (from, shape) = (map::read(input)?, input.shape());
+        if shape.is_empty() {
+            return Err(EngineError::Shape(format!("the mean of {shape}")));
+        }
+        // Sums of rows, added in order whatever the number of threads.
+        // SAFETY: the map lives and is complete.
+        let rows = |rows: usize| (0..rows).into_par_iter().map(|y| unsafe { pointwise::sum_abs(&from, y) }).collect();
+        let sums: Vec<f64> = self.threads.install(|| rows(shape.height));
+        Ok(sums.iter().sum::<f64>() / shape.len() as f64)
     }
 
     fn to_bytes(&self, tensor: &Tensor) -> Result<Vec<u8>, EngineError> {

@@ -10,6 +10,9 @@ use proptest::sample::select;
 
 use crate::{ConvMethod, CpuEngine, CpuOptions, Isa};
 
+mod pointwise;
+mod sampled;
+
 /// Of the largest sum of magnitudes: rounding of f32 sums in another order than the reference's.
 const DIRECT_TOLERANCE: f32 = 1e-6;
 

@@ -1,4 +1,4 @@
-//! Single convolutions against the machine's measured peak of multiply-adds.
+//! Single convolutions, and what is done between them, against the machine's measured peak of multiply-adds.
 //!
 //! `cargo bench -p framelift-engine-cpu --bench layers [-- SECONDS --only=NAME --cpu-time --threads=N]`: the least time over so many
 //! seconds each (1). `FRAMELIFT_CPU` caps the instructions. GFLOP/s count the multiply-adds of the
@@ -7,7 +7,8 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, unsafe_code, reason = "a program to measure with")]
 
 use framelift_engine::{
-    Activation, Addend, ConvSpec, Engine, HostTensor, Precision, ResizeMode, Shape, Tensor, Upsample,
+    Activation, Addend, ConvSpec, DeformSpec, Engine, HostTensor, Padding, Precision, ResizeMode, Shape, Tensor,
+    Upsample,
 };
 use framelift_engine_cpu::{ConvMethod, CpuEngine};
 use framelift_frame::{Frame, Size, TimeBase, Timestamp};
@@ -40,6 +41,26 @@ fn layers() -> Vec<Layer> {
     for layer in &mut layers[5..] {
         layer.spec.pixel_shuffle = 4;
     }
+    layers.extend([
+        plain("3+64 -> 64", &[3, 64], 64),
+        plain("64+64+64+2+2 -> 64", &[64, 64, 64, 2, 2], 64),
+        plain("64 -> 432", &[64], 432),
+        plain("64+64+64 -> 64", &[64; 3], 64),
+        plain("5 x 64 -> 64", &[64; 5], 64),
+        plain("64+4x32 -> 32", &[64, 32, 32, 32, 32], 32),
+        plain("64+4x32 -> 64", &[64, 32, 32, 32, 32], 64),
+        plain("64 -> 256", &[64], 256),
+        plain("64 -> 3", &[64], 3),
+    ]);
+    for (name, inputs, out) in [
+        ("7x7 3+3+2 -> 32", &[3, 3, 2][..], 32),
+        ("7x7 32 -> 64", &[32], 64),
+        ("7x7 64 -> 32", &[64], 32),
+        ("7x7 32 -> 16", &[32], 16),
+        ("7x7 16 -> 2", &[16], 2),
+    ] {
+        layers.push(Layer { name, spec: ConvSpec::new(7, inputs, out), upsample: None });
+    }
     layers
 }
 
@@ -67,6 +88,52 @@ fn main() {
     if "frames".contains(&filter) {
         frames(&engines[0], &stopwatch);
     }
+    if "sampled".contains(&filter) {
+        for precision in [Precision::F32, Precision::Bf16] {
+            sampled(&engines[0], precision, &stopwatch);
+        }
+    }
+}
+
+/// What recurrent networks do besides convolutions, in the sizes of BasicVSR++ at 320×180.
+fn sampled(engine: &CpuEngine, precision: Precision, stopwatch: &Stopwatch) {
+    let tensor = |channels: usize, gain: f32, precision: Precision| {
+        let shape = Shape::new(180, 320, channels);
+        engine.from_host(&HostTensor::new(shape, random(4, shape.len(), gain)).unwrap(), precision).unwrap()
+    };
+    // A flow as films have it: neighbours move alike.
+    let flow = HostTensor::from_fn(Shape::new(180, 320, 2), |y, x, c| ((x + 2 * y + 40 * c) as f32 / 60.0).sin() * 6.0);
+    let flow = engine.from_host(&flow, Precision::F32).unwrap();
+    let (features, image) = (tensor(64, 1.0, precision), tensor(3, 1.0, Precision::F32));
+    let ms = |name: &str, work: &dyn Fn()| {
+        let seconds = stopwatch.least_seconds(work);
+        println!("{name:40} {precision} {:>8.2} ms", 1e3 * seconds);
+        seconds
+    };
+    let spec = DeformSpec::new(&[64, 64], 64, 16).precision(precision, precision);
+    let weights = random(1, spec.weight_len(), 0.1);
+    let conv = engine.prepare_deform_conv(&spec, &weights, &random(2, 64, 0.1)).unwrap();
+    for reach in [0.1, 1.0] {
+        let residues = tensor(spec.offset_channels() + spec.mask_channels(), reach, precision);
+        let name = format!("deform_conv 64+64 -> 64, +-{:.1} px", 5.0 * reach);
+        let run = || drop(engine.deform_conv(&conv, &[&features; 2], &residues, &[&flow; 2]).unwrap());
+        let seconds = ms(&name, &run);
+        let gflops = 2.0 * spec.macs_per_position() as f64 * (180 * 320) as f64 / seconds * 1e-9;
+        println!("{:40} {precision} {gflops:>8.0} GFLOP/s", "");
+    }
+    ms("flow_warp 64", &|| drop(engine.flow_warp(&features, &flow, Padding::Zeros).unwrap()));
+    ms("flow_warp 3, border", &|| drop(engine.flow_warp(&image, &flow, Padding::Border).unwrap()));
+    ms("flow_warp 2", &|| drop(engine.flow_warp(&flow, &flow, Padding::Zeros).unwrap()));
+    ms("add_scaled 64", &|| drop(engine.add_scaled(&features, 0.2, &features).unwrap()));
+    ms("scale_channels 3", &|| drop(engine.scale_channels(&image, &[0.5; 3], &[0.1; 3]).unwrap()));
+    ms("avg_pool 3", &|| drop(engine.avg_pool(&image).unwrap()));
+    ms("mean_abs 3", &|| drop(engine.mean_abs(&image).unwrap()));
+    ms("to_bytes 64", &|| drop(engine.to_bytes(&features).unwrap()));
+    ms("bilinear aligned x2 of 2", &|| {
+        drop(engine.resize(&flow, 360, 640, ResizeMode::BilinearAligned).unwrap());
+    });
+    ms("bilinear 3 to 320x192", &|| drop(engine.resize(&image, 192, 320, ResizeMode::Bilinear).unwrap()));
+    ms("bicubic 3 to quarter", &|| drop(engine.resize(&image, 45, 80, ResizeMode::Bicubic).unwrap()));
 }
 
 /// What happens to each frame of a 1080p film outside the network.
@@ -97,7 +164,7 @@ fn measure(
     let conv = engine.prepare_conv(&spec, &weights, &random(2, spec.out_channels, 0.1)).unwrap();
     let tensor = |channels: usize| {
         let shape = Shape::new(height, width, channels);
-        let precision = if channels == 3 { Precision::F32 } else { precision };
+        let precision = if channels <= 3 { Precision::F32 } else { precision };
         engine.from_host(&HostTensor::new(shape, random(4, shape.len(), 1.0)).unwrap(), precision).unwrap()
     };
     let inputs: Vec<Tensor> = spec.in_channels.iter().map(|&channels| tensor(channels)).collect();

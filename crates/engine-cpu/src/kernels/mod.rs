@@ -11,9 +11,13 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub(crate) mod conv;
+pub(crate) mod deform_conv;
+pub(crate) mod flow_warp;
+mod gemm;
 pub(crate) mod image;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub(crate) mod pointwise;
 mod portable;
 pub(crate) mod resize;
 
@@ -31,6 +35,10 @@ pub(crate) struct Kernels {
     pub(crate) pairs: bool,
     pub(crate) conv_direct: conv::TaskFn,
     pub(crate) conv_winograd: conv::TaskFn,
+    pub(crate) deform_row: deform_conv::RowFn,
+    pub(crate) warp_row: flow_warp::RowFn,
+    pub(crate) scale_row: pointwise::ScaleFn,
+    pub(crate) add_row: pointwise::AddFn,
     pub(crate) resize_row: resize::RowFn,
     pub(crate) interleave: image::InterleaveFn,
     pub(crate) quantize: image::QuantizeFn,
@@ -53,6 +61,38 @@ macro_rules! kernels {
         unsafe fn conv_winograd(job: &crate::kernels::conv::Job<'_>, task: usize, scratch: *mut f32) {
             // SAFETY: this function has the features; the caller answers for the rest.
             unsafe { crate::kernels::conv::winograd::run::<_, $($tile),*>($s, job, task, scratch) }
+        }
+
+        /// # Safety
+        /// See [`RowFn`](crate::kernels::deform_conv::RowFn).
+        $(#[$attribute])*
+        unsafe fn deform_row(job: &crate::kernels::deform_conv::Job<'_>, y: usize, scratch: *mut f32) {
+            // SAFETY: this function has the features; the caller answers for the rest.
+            unsafe { crate::kernels::deform_conv::row::<_, _, $($tile),*>($s, $s, job, y, scratch) }
+        }
+
+        /// # Safety
+        /// See [`RowFn`](crate::kernels::flow_warp::RowFn).
+        $(#[$attribute])*
+        unsafe fn warp_row(job: &crate::kernels::flow_warp::Job, y: usize) {
+            // SAFETY: this function has the features; the caller answers for the rest.
+            unsafe { crate::kernels::flow_warp::row($s, job, y) }
+        }
+
+        /// # Safety
+        /// See [`ScaleFn`](crate::kernels::pointwise::ScaleFn).
+        $(#[$attribute])*
+        unsafe fn scale_row(job: &crate::kernels::pointwise::Scale, y: usize) {
+            // SAFETY: this function has the features; the caller answers for the rest.
+            unsafe { crate::kernels::pointwise::scale_row($s, job, y) }
+        }
+
+        /// # Safety
+        /// See [`AddFn`](crate::kernels::pointwise::AddFn).
+        $(#[$attribute])*
+        unsafe fn add_row(job: &crate::kernels::pointwise::Add, y: usize) {
+            // SAFETY: this function has the features; the caller answers for the rest.
+            unsafe { crate::kernels::pointwise::add_row($s, job, y) }
         }
 
         /// # Safety

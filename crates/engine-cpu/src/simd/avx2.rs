@@ -34,8 +34,14 @@ impl Avx2 {
 
 impl Simd for Avx2 {
     type V = __m256;
+    type Half = Self;
     const LANES: usize = 8;
     const MAX_COLUMNS: usize = 2;
+
+    #[inline(always)]
+    fn half(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn zero(self) -> __m256 {
@@ -65,6 +71,36 @@ impl Simd for Avx2 {
     fn mul(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: as above.
         unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_min_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn abs(self, x: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), x) }
+    }
+
+    #[inline(always)]
+    fn floor(self, x: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_floor_ps(x) }
     }
 
     #[inline(always)]
@@ -120,6 +156,12 @@ impl Simd for Avx2 {
             let halves = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi32(bits, bits));
             _mm_storeu_si128(p.cast(), _mm256_castsi256_si128(halves));
         }
+    }
+
+    #[inline(always)]
+    unsafe fn store_whole(self, p: *mut i32, v: __m256) {
+        // SAFETY: the caller answers for eight writable values.
+        unsafe { _mm256_storeu_si256(p.cast(), _mm256_cvttps_epi32(v)) }
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::Simd;
+use super::{Avx2, Simd};
 
 /// Bit patterns of the bf16 nearest to each lane.
 ///
@@ -35,9 +35,16 @@ macro_rules! sixteen_lanes {
 
         impl Simd for $token {
             type V = __m512;
+            type Half = Avx2;
             const LANES: usize = 16;
             const MAX_COLUMNS: usize = 4;
             const PAIRS: bool = $pairs;
+
+            #[inline(always)]
+            fn half(self) -> Avx2 {
+                // SAFETY: no processor is taken for one with AVX-512 that lacks AVX2 and FMA.
+                unsafe { Avx2::new() }
+            }
 
             #[inline(always)]
             fn zero(self) -> __m512 {
@@ -67,6 +74,41 @@ macro_rules! sixteen_lanes {
             fn mul(self, a: __m512, b: __m512) -> __m512 {
                 // SAFETY: as above.
                 unsafe { _mm512_mul_ps(a, b) }
+            }
+
+            #[inline(always)]
+            fn div(self, a: __m512, b: __m512) -> __m512 {
+                // SAFETY: as above.
+                unsafe {
+                    // One of Newton's steps from fourteen bits on: less than a division of sixteen lanes takes.
+                    let reciprocal = _mm512_rcp14_ps(b);
+                    let error = _mm512_fnmadd_ps(b, reciprocal, _mm512_set1_ps(1.0));
+                    _mm512_mul_ps(a, _mm512_fmadd_ps(reciprocal, error, reciprocal))
+                }
+            }
+
+            #[inline(always)]
+            fn min(self, a: __m512, b: __m512) -> __m512 {
+                // SAFETY: as above.
+                unsafe { _mm512_min_ps(a, b) }
+            }
+
+            #[inline(always)]
+            fn max(self, a: __m512, b: __m512) -> __m512 {
+                // SAFETY: as above.
+                unsafe { _mm512_max_ps(a, b) }
+            }
+
+            #[inline(always)]
+            fn abs(self, x: __m512) -> __m512 {
+                // SAFETY: as above.
+                unsafe { _mm512_abs_ps(x) }
+            }
+
+            #[inline(always)]
+            fn floor(self, x: __m512) -> __m512 {
+                // SAFETY: as above.
+                unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x) }
             }
 
             #[inline(always)]
@@ -126,6 +168,12 @@ macro_rules! sixteen_lanes {
             unsafe fn store_bf16(self, p: *mut u16, v: __m512) {
                 // SAFETY: the caller answers for sixteen writable values of 16 bits.
                 unsafe { _mm256_storeu_si256(p.cast(), bf16_bits(v)) }
+            }
+
+            #[inline(always)]
+            unsafe fn store_whole(self, p: *mut i32, v: __m512) {
+                // SAFETY: the caller answers for sixteen writable values.
+                unsafe { _mm512_storeu_si512(p.cast(), _mm512_cvttps_epi32(v)) }
             }
 
             #[inline(always)]

@@ -39,6 +39,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Whether [`Self::dot`] multiplies pairs of bf16.
     const PAIRS: bool = false;
 
+    /// Vectors half as long where there are such, else the same.
+    type Half: Simd;
+
+    /// The token of [`Self::Half`].
+    fn half(self) -> Self::Half;
+
     /// Every lane zero.
     fn zero(self) -> Self::V;
 
@@ -53,6 +59,21 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// `a * b`.
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// `a / b`, within a few units of the last place where `b` is neither tiny nor huge.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// The smaller of `a` and `b`; `b` where either is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// The larger of `a` and `b`; `b` where either is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// The magnitude.
+    fn abs(self, x: Self::V) -> Self::V;
+
+    /// The largest whole number that is not above `x`.
+    fn floor(self, x: Self::V) -> Self::V;
 
     /// `a * b + c`.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
@@ -96,6 +117,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// They must be writable.
     unsafe fn store_bf16(self, p: *mut u16, v: Self::V);
+
+    /// Whole numbers from `v` to [`Self::LANES`] places from `p` on. Those beyond 32 bits and NaN give any number.
+    ///
+    /// # Safety
+    /// They must be writable.
+    unsafe fn store_whole(self, p: *mut i32, v: Self::V);
 
     /// Asks for the memory at `p` to be brought near, where there is an instruction for it. Any address will do.
     #[inline(always)]

@@ -32,8 +32,14 @@ impl Neon {
 
 impl Simd for Neon {
     type V = float32x4_t;
+    type Half = Self;
     const LANES: usize = 4;
     const MAX_COLUMNS: usize = 4;
+
+    #[inline(always)]
+    fn half(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn zero(self) -> float32x4_t {
@@ -62,6 +68,36 @@ impl Simd for Neon {
     fn mul(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
         // SAFETY: as above.
         unsafe { vmulq_f32(a, b) }
+    }
+
+    #[inline(always)]
+    fn div(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: as above.
+        unsafe { vdivq_f32(a, b) }
+    }
+
+    #[inline(always)]
+    fn min(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: as above.
+        unsafe { vbslq_f32(vcltq_f32(a, b), a, b) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: as above.
+        unsafe { vbslq_f32(vcgtq_f32(a, b), a, b) }
+    }
+
+    #[inline(always)]
+    fn abs(self, x: float32x4_t) -> float32x4_t {
+        // SAFETY: as above.
+        unsafe { vabsq_f32(x) }
+    }
+
+    #[inline(always)]
+    fn floor(self, x: float32x4_t) -> float32x4_t {
+        // SAFETY: as above.
+        unsafe { vrndmq_f32(x) }
     }
 
     #[inline(always)]
@@ -98,6 +134,12 @@ impl Simd for Neon {
     unsafe fn store(self, p: *mut f32, v: float32x4_t) {
         // SAFETY: the caller answers for four writable values.
         unsafe { vst1q_f32(p, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_whole(self, p: *mut i32, v: float32x4_t) {
+        // SAFETY: the caller answers for four writable values.
+        unsafe { vst1q_s32(p, vcvtq_s32_f32(v)) }
     }
 
     #[inline(always)]

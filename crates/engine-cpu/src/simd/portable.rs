@@ -15,8 +15,14 @@ fn map2(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
 
 impl Simd for Portable {
     type V = V;
+    type Half = Self;
     const LANES: usize = 4;
     const MAX_COLUMNS: usize = 2;
+
+    #[inline(always)]
+    fn half(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn zero(self) -> V {
@@ -41,6 +47,31 @@ impl Simd for Portable {
     #[inline(always)]
     fn mul(self, a: V, b: V) -> V {
         map2(a, b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn div(self, a: V, b: V) -> V {
+        map2(a, b, |a, b| a / b)
+    }
+
+    #[inline(always)]
+    fn min(self, a: V, b: V) -> V {
+        map2(a, b, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn max(self, a: V, b: V) -> V {
+        map2(a, b, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn abs(self, x: V) -> V {
+        x.map(f32::abs)
+    }
+
+    #[inline(always)]
+    fn floor(self, x: V) -> V {
+        x.map(f32::floor)
     }
 
     #[inline(always)]
@@ -73,6 +104,12 @@ impl Simd for Portable {
     unsafe fn store(self, p: *mut f32, v: V) {
         // SAFETY: the caller answers for four writable values.
         unsafe { p.cast::<V>().write_unaligned(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_whole(self, p: *mut i32, v: V) {
+        // SAFETY: the caller answers for four writable values.
+        unsafe { p.cast::<[i32; 4]>().write_unaligned(v.map(|x| x as i32)) }
     }
 
     #[inline(always)]

@@ -6,8 +6,8 @@
 
 use super::finish::{Activate, Direct, Rows, is_direct};
 use super::gather::{Window, gather, gather_pairs};
-use super::gemm::{Left, tile};
-use super::{Job, Tasks, column_blocks, with_tile};
+use super::{Job, Tasks};
+use crate::kernels::gemm::{Left, column_blocks, tile, with_tile};
 use crate::map::BLOCK;
 use crate::simd::Simd;
 

@@ -10,7 +10,6 @@
 pub(super) mod direct;
 mod finish;
 mod gather;
-mod gemm;
 mod pack;
 mod plan;
 pub(super) mod winograd;
@@ -62,49 +61,6 @@ impl Job<'_> {
         match self.plan.method {
             ConvMethod::Direct => self.plan.kernels.conv_direct,
             ConvMethod::Winograd => self.plan.kernels.conv_winograd,
-        }
-    }
-}
-
-/// The blocks into which `vectors` vectors of outputs are split: at most `max` each, as even as can be.
-/// Gives the first vector and the number of vectors of each.
-#[inline(always)]
-fn column_blocks(vectors: usize, max: usize) -> impl Iterator<Item = (usize, usize)> {
-    let count = vectors.div_ceil(max);
-    let (even, more) = (vectors / count, vectors % count);
-    (0..count).map(move |i| (i * even + i.min(more), even + usize::from(i < more)))
-}
-
-/// Runs `$call` with the constants `P` and `N` of the register tile for `$columns` vectors of outputs.
-macro_rules! with_tile {
-    ($columns:expr, [$p1:ident, $p2:ident, $p3:ident, $p4:ident], $s:ty, $function:ident, $($argument:expr),*) => {
-        match $columns {
-            1 => $function::<$s, $p1, 1>($($argument),*),
-            2 if <$s>::MAX_COLUMNS >= 2 => $function::<$s, $p2, 2>($($argument),*),
-            3 if <$s>::MAX_COLUMNS >= 3 => $function::<$s, $p3, 3>($($argument),*),
-            _ if <$s>::MAX_COLUMNS >= 4 => $function::<$s, $p4, 4>($($argument),*),
-            _ => {}
-        }
-    };
-}
-use with_tile;
-
-#[cfg(test)]
-mod tests {
-    use super::column_blocks;
-
-    #[test]
-    fn blocks_cover_every_vector_once() {
-        for max in 1..=4 {
-            for vectors in 1..40 {
-                let mut next = 0;
-                for (start, count) in column_blocks(vectors, max) {
-                    assert_eq!(start, next);
-                    assert!((1..=max).contains(&count));
-                    next += count;
-                }
-                assert_eq!(next, vectors);
-            }
         }
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use framelift_engine::EngineError;
 
-use super::{column_blocks, winograd};
+use super::winograd;
 use crate::kernels::Kernels;
+use crate::kernels::gemm::column_blocks;
 use crate::map::{BLOCK, pixel_stride};
 use crate::pool::{Buffer, Pool};
 use crate::simd::bf16_bits;

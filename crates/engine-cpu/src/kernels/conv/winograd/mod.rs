@@ -11,8 +11,8 @@ mod inputs;
 mod outputs;
 
 use super::finish::{Rows, is_direct};
-use super::gemm::{Left, tile};
-use super::{Job, Tasks, column_blocks, with_tile};
+use super::{Job, Tasks};
+use crate::kernels::gemm::{Left, column_blocks, tile, with_tile};
 use crate::map::BLOCK;
 use crate::simd::Simd;
 
