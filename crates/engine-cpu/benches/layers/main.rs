@@ -88,15 +88,13 @@ fn main() {
     if "frames".contains(&filter) {
         frames(&engines[0], &stopwatch);
     }
-    if "sampled".contains(&filter) {
-        for precision in [Precision::F32, Precision::Bf16] {
-            sampled(&engines[0], precision, &stopwatch);
-        }
+    for precision in [Precision::F32, Precision::Bf16] {
+        sampled(&engines[0], precision, &filter, &stopwatch);
     }
 }
 
 /// What recurrent networks do besides convolutions, in the sizes of BasicVSR++ at 320×180.
-fn sampled(engine: &CpuEngine, precision: Precision, stopwatch: &Stopwatch) {
+fn sampled(engine: &CpuEngine, precision: Precision, filter: &str, stopwatch: &Stopwatch) {
     let tensor = |channels: usize, gain: f32, precision: Precision| {
         let shape = Shape::new(180, 320, channels);
         engine.from_host(&HostTensor::new(shape, random(4, shape.len(), gain)).unwrap(), precision).unwrap()
@@ -106,9 +104,11 @@ fn sampled(engine: &CpuEngine, precision: Precision, stopwatch: &Stopwatch) {
     let flow = engine.from_host(&flow, Precision::F32).unwrap();
     let (features, image) = (tensor(64, 1.0, precision), tensor(3, 1.0, Precision::F32));
     let ms = |name: &str, work: &dyn Fn()| {
-        let seconds = stopwatch.least_seconds(work);
-        println!("{name:40} {precision} {:>8.2} ms", 1e3 * seconds);
-        seconds
+        let name = format!("{name}, {precision}");
+        if !name.contains(filter) {
+            return;
+        }
+        println!("{name:40} {:>8.2} ms", 1e3 * stopwatch.least_seconds(work));
     };
     let spec = DeformSpec::new(&[64, 64], 64, 16).precision(precision, precision);
     let weights = random(1, spec.weight_len(), 0.1);
@@ -117,9 +117,7 @@ fn sampled(engine: &CpuEngine, precision: Precision, stopwatch: &Stopwatch) {
         let residues = tensor(spec.offset_channels() + spec.mask_channels(), reach, precision);
         let name = format!("deform_conv 64+64 -> 64, +-{:.1} px", 5.0 * reach);
         let run = || drop(engine.deform_conv(&conv, &[&features; 2], &residues, &[&flow; 2]).unwrap());
-        let seconds = ms(&name, &run);
-        let gflops = 2.0 * spec.macs_per_position() as f64 * (180 * 320) as f64 / seconds * 1e-9;
-        println!("{:40} {precision} {gflops:>8.0} GFLOP/s", "");
+        ms(&name, &run);
     }
     ms("flow_warp 64", &|| drop(engine.flow_warp(&features, &flow, Padding::Zeros).unwrap()));
     ms("flow_warp 3, border", &|| drop(engine.flow_warp(&image, &flow, Padding::Border).unwrap()));
@@ -127,7 +125,7 @@ fn sampled(engine: &CpuEngine, precision: Precision, stopwatch: &Stopwatch) {
     ms("add_scaled 64", &|| drop(engine.add_scaled(&features, 0.2, &features).unwrap()));
     ms("scale_channels 3", &|| drop(engine.scale_channels(&image, &[0.5; 3], &[0.1; 3]).unwrap()));
     ms("avg_pool 3", &|| drop(engine.avg_pool(&image).unwrap()));
-    ms("mean_abs 3", &|| drop(engine.mean_abs(&image).unwrap()));
+    ms("mean_abs 3", &|| _ = engine.mean_abs(&image).unwrap());
     ms("to_bytes 64", &|| drop(engine.to_bytes(&features).unwrap()));
     ms("bilinear aligned x2 of 2", &|| {
         drop(engine.resize(&flow, 360, 640, ResizeMode::BilinearAligned).unwrap());
