@@ -47,6 +47,14 @@ pub enum ModelError {
         /// What is different, and what to do.
         what: String,
     },
+    /// A cleaning threshold that the network cannot be run with.
+    #[error("{architecture} cannot be run so: {what}")]
+    CleaningThreshold {
+        /// Whose checkpoint it is.
+        architecture: &'static str,
+        /// What is wrong, and what to do.
+        what: String,
+    },
     /// Weights that are NaN or infinite.
     #[error("{file} has values that are not finite in `{tensor}`; download it again or use another checkpoint")]
     NonFinite {

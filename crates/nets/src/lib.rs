@@ -3,6 +3,9 @@
 //! A [`Checkpoint`] is opened from a file or from memory or is [`builtin`], the [`registry`] says which architecture
 //! its tensors are of, and the architecture prepares it on an engine as a [`Network`]. One folder an architecture.
 //!
+//! Of the BasicVSR family, IconVSR is not here: at its key frames it adds features of EDVR, an alignment network of its
+//! own, and BasicVSR++, its successor, is better without them. Its checkpoints are named and refused.
+//!
 //! ```
 //! # use std::sync::Arc;
 //! # use framelift_engine::{Engine, Precision, Shape, reference::ReferenceEngine};
@@ -18,6 +21,9 @@
 //! # }
 //! ```
 
+mod basicvsr;
+mod basicvsr_plusplus;
+mod blocks;
 pub mod builtin;
 pub mod checkpoint;
 mod compact;
@@ -27,8 +33,12 @@ pub mod known;
 mod lift;
 pub mod network;
 mod reader;
+mod realbasicvsr;
 pub mod registry;
+mod rrdbnet;
+mod spynet;
 pub mod store;
+mod window;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use descriptor::{Descriptor, Reach};

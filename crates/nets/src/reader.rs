@@ -21,8 +21,24 @@ pub(crate) struct ConvWeights {
     pub(crate) bias: Vec<f32>,
 }
 
+impl ConvWeights {
+    /// Multiply-adds for each position.
+    pub(crate) fn macs(&self) -> u64 {
+        self.weights.len() as u64
+    }
+
+    /// Output channels.
+    pub(crate) fn outs(&self) -> usize {
+        self.bias.len()
+    }
+}
+
 /// How many tensors a message names.
 const NAMED: usize = 4;
+
+/// Tensors that trainers keep beside the weights of a network and that no output depends on: mmediting counts the
+/// steps of its training in `step_counter`.
+const BOOKKEEPING: [&str; 1] = ["step_counter"];
 
 impl<'c> Reader<'c> {
     pub(crate) fn new(checkpoint: &'c Checkpoint, architecture: &'static str) -> Self {
@@ -53,12 +69,31 @@ impl<'c> Reader<'c> {
         values
     }
 
+    /// Output channels of the convolution `name`; 0 where it is missing.
+    pub(crate) fn outs(&self, name: &str) -> usize {
+        let weight = self.checkpoint.get(&format!("{name}.weight"));
+        weight.and_then(|weight| weight.shape().first().copied()).unwrap_or(0)
+    }
+
+    /// The first of `names` that the checkpoint has the weights of, else the first: implementations of one network
+    /// differ in what they call its parts.
+    pub(crate) fn either(&self, names: &[String]) -> String {
+        let has = |name: &&String| self.checkpoint.get(&format!("{name}.weight")).is_some();
+        names.iter().find(has).or(names.first()).cloned().unwrap_or_default()
+    }
+
+    /// How many numbers follow `prefix` in the names of tensors, such as the blocks of `body.`.
+    pub(crate) fn count(&self, prefix: &str) -> usize {
+        let number = |name: &String| name.strip_prefix(prefix)?.split('.').next()?.parse::<u32>().ok();
+        self.checkpoint.tensors().keys().filter_map(number).collect::<BTreeSet<u32>>().len()
+    }
+
     /// The number of weights taken, once every tensor of the network was found, every tensor of the checkpoint was
     /// taken, and all values are finite.
     pub(crate) fn finish(self) -> Result<u64, ModelError> {
         let file = || self.checkpoint.name().to_owned();
-        let left: Vec<String> =
-            self.checkpoint.tensors().keys().filter(|n| !self.taken.contains(*n)).cloned().collect();
+        let is_left = |name: &&String| !self.taken.contains(*name) && !BOOKKEEPING.contains(&name.as_str());
+        let left: Vec<String> = self.checkpoint.tensors().keys().filter(is_left).cloned().collect();
         let mut problems = Vec::new();
         if !self.missing.is_empty() {
             problems.push(format!("it lacks {} ({})", counted(self.missing.len(), "tensor"), first_few(&self.missing)));
@@ -75,7 +110,8 @@ impl<'c> Reader<'c> {
         if let Some((tensor, _)) = broken {
             return Err(ModelError::NonFinite { file: file(), tensor: tensor.clone() });
         }
-        Ok(self.checkpoint.tensors().values().map(|t| t.values().len() as u64).sum())
+        let count = |name: &String| self.checkpoint.get(name).map_or(0, |t| t.values().len() as u64);
+        Ok(self.taken.iter().map(count).sum())
     }
 }
 

@@ -52,8 +52,9 @@ pub fn gain(name: &str) -> f64 {
     }
 }
 
+/// Mean and deviation of ImageNet's colours, which SPyNet keeps beside its weights.
 fn spynet_statistics(name: &str) -> Option<Vec<f32>> {
-    match name.rsplit_once("spynet.")?.1 {
+    match name.rsplit_once("spynet.").map_or(name, |(_, rest)| rest) {
         "mean" => Some(vec![0.485, 0.456, 0.406]),
         "std" => Some(vec![0.229, 0.224, 0.225]),
         _ => None,
@@ -106,6 +107,134 @@ pub fn lift(channels: usize, blocks: usize, scale: usize) -> BTreeMap<String, Ar
     }
     conv("conv_out".into(), 3 * scale * scale, channels);
     named(shapes)
+}
+
+/// Names and shapes of tensors.
+#[derive(Default)]
+struct Shapes(Vec<(String, Vec<usize>)>);
+
+impl Shapes {
+    fn conv(&mut self, name: &str, kernel: usize, ins: usize, out: usize) {
+        self.0.push((format!("{name}.weight"), vec![out, ins, kernel, kernel]));
+        self.0.push((format!("{name}.bias"), vec![out]));
+    }
+
+    /// A convolution and residual blocks, as mmagic's `ResidualBlocksWithInputConv`.
+    fn residual_blocks(&mut self, name: &str, ins: usize, channels: usize, blocks: usize) {
+        self.conv(&format!("{name}.main.0"), 3, ins, channels);
+        for block in 0..blocks {
+            self.conv(&format!("{name}.main.2.{block}.conv1"), 3, channels, channels);
+            self.conv(&format!("{name}.main.2.{block}.conv2"), 3, channels, channels);
+        }
+    }
+
+    fn spynet(&mut self, prefix: &str) {
+        for statistic in ["mean", "std"] {
+            self.0.push((format!("{prefix}{statistic}"), vec![1, 3, 1, 1]));
+        }
+        for level in 0..6 {
+            for (i, (ins, out)) in [(8, 32), (32, 64), (64, 32), (32, 16), (16, 2)].into_iter().enumerate() {
+                self.conv(&format!("{prefix}basic_module.{level}.basic_module.{i}.conv"), 7, ins, out);
+            }
+        }
+    }
+
+    /// Two pixel shuffles, and the convolutions to a picture.
+    fn upsampler(&mut self, prefix: &str, channels: usize) {
+        self.conv(&format!("{prefix}upsample1.upsample_conv"), 3, channels, 4 * channels);
+        self.conv(&format!("{prefix}upsample2.upsample_conv"), 3, channels, 4 * 64);
+        self.conv(&format!("{prefix}conv_hr"), 3, 64, 64);
+        self.conv(&format!("{prefix}conv_last"), 3, 64, 3);
+    }
+
+    fn basicvsr(&mut self, prefix: &str, channels: usize, blocks: usize) {
+        self.spynet(&format!("{prefix}spynet."));
+        for branch in ["backward_resblocks", "forward_resblocks"] {
+            self.residual_blocks(&format!("{prefix}{branch}"), channels + 3, channels, blocks);
+        }
+        self.conv(&format!("{prefix}fusion"), 1, 2 * channels, channels);
+        self.upsampler(prefix, channels);
+    }
+}
+
+/// The tensors of a SPyNet by itself.
+#[must_use]
+pub fn spynet() -> BTreeMap<String, Array> {
+    let mut shapes = Shapes::default();
+    shapes.spynet("");
+    named(shapes.0)
+}
+
+/// The tensors of a BasicVSR of `channels`, `blocks` residual blocks a branch, under mmagic's names.
+#[must_use]
+pub fn basicvsr(channels: usize, blocks: usize) -> BTreeMap<String, Array> {
+    let mut shapes = Shapes::default();
+    shapes.basicvsr("", channels, blocks);
+    named(shapes.0)
+}
+
+/// The tensors of a BasicVSR++ of `channels`, `blocks` residual blocks a branch, under mmagic's names; `same_size` for
+/// the variant whose output has the input's size.
+#[must_use]
+pub fn basicvsr_plusplus(channels: usize, blocks: usize, same_size: bool) -> BTreeMap<String, Array> {
+    let mut shapes = Shapes::default();
+    shapes.spynet("spynet.");
+    if same_size {
+        shapes.conv("feat_extract.0", 3, 3, channels);
+        shapes.conv("feat_extract.2", 3, channels, channels);
+        shapes.residual_blocks("feat_extract.4", channels, channels, 5);
+    } else {
+        shapes.residual_blocks("feat_extract", 3, channels, 5);
+    }
+    for (i, branch) in ["backward_1", "forward_1", "backward_2", "forward_2"].into_iter().enumerate() {
+        let align = format!("deform_align.{branch}");
+        shapes.conv(&align, 3, 2 * channels, channels);
+        shapes.conv(&format!("{align}.conv_offset.0"), 3, 3 * channels + 4, channels);
+        shapes.conv(&format!("{align}.conv_offset.2"), 3, channels, channels);
+        shapes.conv(&format!("{align}.conv_offset.4"), 3, channels, channels);
+        shapes.conv(&format!("{align}.conv_offset.6"), 3, channels, 27 * 16);
+        shapes.residual_blocks(&format!("backbone.{branch}"), (2 + i) * channels, channels, blocks);
+    }
+    shapes.residual_blocks("reconstruction", 5 * channels, channels, 5);
+    shapes.upsampler("", channels);
+    named(shapes.0)
+}
+
+/// The tensors of a RealBasicVSR of `channels`: `blocks` residual blocks a branch, `cleaning_blocks` before.
+#[must_use]
+pub fn realbasicvsr(channels: usize, blocks: usize, cleaning_blocks: usize) -> BTreeMap<String, Array> {
+    let mut shapes = Shapes::default();
+    shapes.residual_blocks("image_cleaning.0", 3, channels, cleaning_blocks);
+    shapes.conv("image_cleaning.1", 3, channels, 3);
+    shapes.basicvsr("basicvsr.", channels, blocks);
+    named(shapes.0)
+}
+
+/// The tensors of an RRDBNet of scale 1, 2 or 4 under the names of BasicSR 1.4.
+#[must_use]
+pub fn rrdbnet(features: usize, growth: usize, blocks: usize, scale: usize) -> BTreeMap<String, Array> {
+    let mut shapes = Shapes::default();
+    let unshuffle = 4 / scale;
+    shapes.conv("conv_first", 3, 3 * unshuffle * unshuffle, features);
+    for block in 0..blocks {
+        for dense in 1..=3 {
+            for conv in 1..=5 {
+                let out = if conv == 5 { features } else { growth };
+                shapes.conv(&format!("body.{block}.rdb{dense}.conv{conv}"), 3, features + (conv - 1) * growth, out);
+            }
+        }
+    }
+    for name in ["conv_body", "conv_up1", "conv_up2", "conv_hr"] {
+        shapes.conv(name, 3, features, features);
+    }
+    shapes.conv("conv_last", 3, features, 3);
+    named(shapes.0)
+}
+
+/// The same tensors, each renamed by `rename`.
+#[must_use]
+pub fn renamed(arrays: &BTreeMap<String, Array>, rename: impl Fn(&str) -> String) -> BTreeMap<String, Array> {
+    arrays.iter().map(|(name, array)| (rename(name), array.clone())).collect()
 }
 
 fn named(shapes: Vec<(String, Vec<usize>)>) -> BTreeMap<String, Array> {

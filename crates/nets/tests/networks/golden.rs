@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use framelift_engine::Precision;
-use framelift_nets::{Checkpoint, builtin};
+use framelift_engine::{Engine, Precision};
+use framelift_nets::{Checkpoint, Detected, builtin, detect};
 use framelift_testkit::golden::Golden;
 use framelift_testkit::{max_abs_diff_of_frames, ops, synth, test_data};
 
-use crate::{checkpoint, engines, network, run};
+use crate::{checkpoint, engines, fastest_engine, network, run};
 
 /// The bar of the project: largest absolute difference in f32.
 const TOLERANCE: f32 = 1e-4;
@@ -18,10 +18,15 @@ const BF16_TOLERANCE: f32 = 0.01;
 
 /// Runs the golden case `case` through `checkpoint` on every engine.
 fn check(case: &str, checkpoint: &Checkpoint) {
+    check_on(engines(), case, &detect(checkpoint).unwrap());
+}
+
+/// Runs the golden case `case` through `detected` on `engines`.
+fn check_on(engines: Vec<(String, Arc<dyn Engine>)>, case: &str, detected: &Detected) {
     let Some(golden) = Golden::case(case) else { return };
     let (input, due) = (golden.frames("input"), golden.frames("output"));
-    for (name, engine) in engines() {
-        let network = network(checkpoint, &engine, Precision::F32);
+    for (name, engine) in engines {
+        let network = detected.prepare(Arc::clone(&engine), Precision::F32).unwrap();
         let diff = max_abs_diff_of_frames(&run(&network, &engine, &input), &due);
         println!("{case} f32 {name}: {diff:.2e}");
         assert!(diff <= TOLERANCE, "{case} on {name}: {diff:e}");
@@ -107,6 +112,65 @@ fn lift_x4() {
 #[test]
 fn lift_x2() {
     check("lift_x2", &builtin::checkpoint("lift-x2").unwrap().unwrap());
+}
+
+#[test]
+fn basicvsr() {
+    let checkpoint = checkpoint("basicvsr_c64n3", &synth::basicvsr(64, 3));
+    check_on(vec![fastest_engine()], "basicvsr_c64n3", &detect(&checkpoint).unwrap());
+}
+
+#[test]
+fn basicvsr_plusplus() {
+    let checkpoint = checkpoint("basicvsrpp_c64n2", &synth::basicvsr_plusplus(64, 2, false));
+    check_on(vec![fastest_engine()], "basicvsrpp_c64n2", &detect(&checkpoint).unwrap());
+}
+
+#[test]
+fn basicvsr_plusplus_of_one_frame() {
+    let checkpoint = checkpoint("basicvsrpp_c32n2_single", &synth::basicvsr_plusplus(32, 2, false));
+    check("basicvsrpp_c32n2_single", &checkpoint);
+}
+
+#[test]
+fn basicvsr_plusplus_of_the_same_size() {
+    let checkpoint = checkpoint("basicvsrpp_same_c32n1", &synth::basicvsr_plusplus(32, 1, true));
+    check_on(engines(), "basicvsrpp_same_c32n1", &detect(&checkpoint).unwrap());
+}
+
+#[test]
+fn realbasicvsr_cleans_once_by_default() {
+    let checkpoint = checkpoint("realbasicvsr_c32n2", &synth::realbasicvsr(32, 2, 2));
+    check_on(vec![fastest_engine()], "realbasicvsr_c32n2_thres255", &detect(&checkpoint).unwrap());
+}
+
+#[test]
+fn realbasicvsr_cleans_until_the_threshold() {
+    let checkpoint = checkpoint("realbasicvsr_c32n2", &synth::realbasicvsr(32, 2, 2));
+    let detected = detect(&checkpoint).unwrap().with_cleaning_threshold(2.0).unwrap();
+    check_on(vec![fastest_engine()], "realbasicvsr_c32n2_thres2", &detected);
+}
+
+#[test]
+fn realbasicvsr_uses_the_averaged_generator() {
+    let Some(checkpoint) = golden_checkpoint("realbasicvsr_c32n2_generator_and_ema.pth") else { return };
+    check_on(vec![fastest_engine()], "realbasicvsr_c32n2_thres255", &detect(&checkpoint).unwrap());
+}
+
+#[test]
+fn rrdbnet_x4() {
+    check("rrdbnet_x4_b2", &checkpoint("rrdbnet_x4_b2", &synth::rrdbnet(64, 32, 2, 4)));
+}
+
+#[test]
+fn rrdbnet_x2() {
+    check("rrdbnet_x2_b1", &checkpoint("rrdbnet_x2_b1", &synth::rrdbnet(64, 32, 1, 2)));
+}
+
+#[test]
+fn rrdbnet_from_the_older_form_of_pth() {
+    let Some(checkpoint) = golden_checkpoint("rrdbnet_x4_b2_params_ema_legacy.pth") else { return };
+    check_on(vec![fastest_engine()], "rrdbnet_x4_b2", &detect(&checkpoint).unwrap());
 }
 
 #[test]

@@ -30,6 +30,12 @@ fn engines() -> Vec<(String, Arc<dyn Engine>)> {
     engines
 }
 
+/// The CPU engine as programs use it.
+fn fastest_engine() -> (String, Arc<dyn Engine>) {
+    let engine = CpuEngine::new(&CpuOptions::default()).unwrap();
+    (engine.info().detail.clone(), Arc::new(engine))
+}
+
 /// The checkpoint of a file of `arrays`.
 fn checkpoint(name: &str, arrays: &BTreeMap<String, Array>) -> Checkpoint {
     Checkpoint::from_bytes(name, &synth::to_safetensors(arrays)).unwrap()

@@ -1,0 +1,248 @@
+//! BasicVSR: features carried backwards and forwards through a window (Chan et al. 2021, CVPR; mmagic 1.2,
+//! `mmagic/models/editors/basicvsr/basicvsr_net.py`; BasicSR 1.4, `basicsr/archs/basicvsr_arch.py`).
+//!
+//! For the frames `x(0) … x(n − 1)` of a window, `flow(a, b)` by SPyNet from frame `a` to frame `b`, zeros where there
+//! is no frame before:
+//!
+//! ```text
+//! b(i) = backward_resblocks([x(i), warp(b(i + 1), flow(i, i + 1))])       3 + channels → channels
+//! f(i) = forward_resblocks([x(i), warp(f(i − 1), flow(i, i − 1))])
+//! y(i) = upsampler(leaky(fusion([b(i), f(i)]), 0.1)) + bilinear(x(i), 4)  1×1, then the upsampler
+//! ```
+//! RGB in [0, 1], `h × w × 3`, to `4h × 4w × 3`, not clamped. The reference leaves half of the flows out for windows
+//! that are mirrored in time; they are the same values.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use framelift_engine::{Addend, Conv, Engine, EngineError, Padding, Precision, Shape, Tensor, Upsample};
+
+use crate::blocks::{LEAKY, ResidualBlocks, Upsampler, prepare};
+use crate::network::Emit;
+use crate::reader::{ConvWeights, Reader, counted};
+use crate::registry::{Detected, Weights};
+use crate::spynet::{Spynet, SpynetWeights};
+use crate::store::FeatureStore;
+use crate::window::{self, WindowShot};
+use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, known};
+
+const NAME: &str = "BasicVSR";
+
+/// Output pixels for each input pixel along a side.
+pub(crate) const SCALE: u32 = 4;
+/// The smallest side that the network was made for, in pixels.
+pub(crate) const MIN_SIDE_PX: u32 = 64;
+
+/// Whether the names of the tensors are this network's.
+pub(crate) fn recognise(checkpoint: &Checkpoint) -> bool {
+    let has = |part: &str| checkpoint.tensors().keys().any(|name| name.starts_with(part));
+    (has("backward_resblocks.") || has("backward_trunk.")) && !has("edvr.")
+}
+
+/// Reads the weights and all numbers of the network.
+pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
+    let mut reader = Reader::new(checkpoint, NAME);
+    let weights = BasicVsrWeights::read(&mut reader, "");
+    let parameters = reader.finish()?;
+    let otherwise = "four times the size of whatever its checkpoint was trained for, bicubic shrinking as a rule";
+    let (purpose, licence) = known::purpose_and_licence(checkpoint, otherwise);
+    let descriptor = Descriptor {
+        architecture: NAME,
+        variant: format!("{}, {}", counted(weights.channels, "channel"), counted(weights.backward.len(), "block")),
+        scale: SCALE,
+        reach: Reach::Window,
+        size_multiple: 1,
+        min_side_px: MIN_SIDE_PX,
+        parameters,
+        macs_per_pixel: weights.macs(),
+        values_per_pixel: weights.values(),
+        held_values_per_pixel: 6,
+        stored_values_per_pixel: weights.channels as u64,
+        precisions: &[Precision::F32, Precision::Bf16],
+        purpose,
+        licence,
+    };
+    Ok(Detected::new(descriptor, weights))
+}
+
+/// The weights of the network, which is a part of RealBasicVSR too.
+pub(crate) struct BasicVsrWeights {
+    pub(crate) channels: usize,
+    spynet: SpynetWeights,
+    pub(crate) backward: ResidualBlocks<ConvWeights>,
+    forward: ResidualBlocks<ConvWeights>,
+    fusion: ConvWeights,
+    upsampler: Upsampler<ConvWeights>,
+}
+
+impl BasicVsrWeights {
+    /// The network whose names begin with `prefix`.
+    pub(crate) fn read(reader: &mut Reader<'_>, prefix: &str) -> Self {
+        let channels = reader.outs(&format!("{prefix}fusion"));
+        let mut branch = |direction: &str| {
+            let names = ["resblocks", "trunk"].map(|kind| format!("{prefix}{direction}_{kind}.main.0"));
+            let name = reader.either(&names);
+            ResidualBlocks::read(reader, name.trim_end_matches(".main.0"), 3 + channels, channels)
+        };
+        let (backward, forward) = (branch("backward"), branch("forward"));
+        Self {
+            channels,
+            spynet: SpynetWeights::read(reader, &format!("{prefix}spynet.")),
+            backward,
+            forward,
+            fusion: reader.conv(&format!("{prefix}fusion"), 1, 2 * channels, channels),
+            upsampler: Upsampler::read(reader, prefix, channels),
+        }
+    }
+
+    /// Multiply-adds for each input pixel, two flows a frame.
+    pub(crate) fn macs(&self) -> u64 {
+        2 * self.spynet.macs() + self.backward.macs() + self.forward.macs() + self.fusion.macs() + self.upsampler.macs()
+    }
+
+    /// Values alive at once for each input pixel of a window of one frame: the frame, two pyramids of four thirds of
+    /// it, the features carried on, and the upsampler's. Pictures count two.
+    pub(crate) fn values(&self) -> u64 {
+        let channels = self.channels as u64;
+        6 + 2 * 8 + channels + Upsampler::values(channels)
+    }
+
+    pub(crate) fn prepare(&self, engine: Arc<dyn Engine>, precision: Precision) -> Result<BasicVsr, EngineError> {
+        let ins = [3, self.channels];
+        let both = [self.channels; 2];
+        Ok(BasicVsr {
+            channels: self.channels,
+            precision,
+            spynet: self.spynet.prepare(Arc::clone(&engine), Precision::F32)?,
+            backward: self.backward.prepare(&*engine, &ins, precision)?,
+            forward: self.forward.prepare(&*engine, &ins, precision)?,
+            fusion: prepare(&*engine, &self.fusion, 1, &both, LEAKY, precision)?,
+            upsampler: self.upsampler.prepare(&*engine, precision)?,
+            engine,
+        })
+    }
+}
+
+/// The network on an engine.
+pub(crate) struct BasicVsr {
+    engine: Arc<dyn Engine>,
+    channels: usize,
+    precision: Precision,
+    spynet: Spynet,
+    backward: ResidualBlocks<Conv>,
+    forward: ResidualBlocks<Conv>,
+    fusion: Conv,
+    upsampler: Upsampler<Conv>,
+}
+
+impl BasicVsr {
+    /// Runs a window, as [`Network::window`]. Of the two passes the backward one ends where `keep` begins, the forward
+    /// one where it ends: no result depends on what is left out.
+    pub(crate) fn run(
+        &self,
+        frames: &[Tensor],
+        keep: Range<usize>,
+        store: &mut dyn FeatureStore,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), EngineError> {
+        if keep.is_empty() {
+            return Ok(());
+        }
+        let mut waiting = Vec::with_capacity(keep.len());
+        let mut pass = Pass::begin(self, &self.backward);
+        for (i, frame) in frames.iter().enumerate().skip(keep.start).rev() {
+            let features = pass.step(frame)?;
+            if keep.contains(&i) {
+                waiting.push(store.put(features)?);
+            }
+        }
+
+        let mut pass = Pass::begin(self, &self.forward);
+        for (i, frame) in frames.iter().enumerate().take(keep.end) {
+            let forward = pass.step(frame)?;
+            if !keep.contains(&i) {
+                continue;
+            }
+            // What was put last is the earliest frame's.
+            let Some(id) = waiting.pop() else { continue };
+            let backward = store.get(id)?;
+            store.release(id);
+            let fused = self.engine.conv(&self.fusion, &[&backward, &forward], None)?;
+            drop((backward, forward));
+            let base = Addend { tensor: frame, upsample: Upsample::Bilinear };
+            emit(self.upsampler.run(&*self.engine, fused, base)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Features carried from frame to frame in one direction.
+struct Pass<'n> {
+    network: &'n BasicVsr,
+    blocks: &'n ResidualBlocks<Conv>,
+    /// The frame before and its features.
+    before: Option<(crate::spynet::Pyramid, Tensor)>,
+}
+
+impl<'n> Pass<'n> {
+    fn begin(network: &'n BasicVsr, blocks: &'n ResidualBlocks<Conv>) -> Self {
+        Self { network, blocks, before: None }
+    }
+
+    /// The features of the next frame.
+    fn step(&mut self, frame: &Tensor) -> Result<Tensor, EngineError> {
+        let BasicVsr { engine, spynet, .. } = self.network;
+        let pyramid = spynet.pyramid(frame)?;
+        let carried = match self.before.take() {
+            Some((before, features)) => {
+                engine.flow_warp(&features, &spynet.flow(&pyramid, &before)?, Padding::Zeros)?
+            }
+            None => {
+                let Shape { height, width, .. } = frame.shape();
+                engine.zeros(Shape::new(height, width, self.network.channels), self.network.precision)?
+            }
+        };
+        let features = self.blocks.run(&**engine, &[frame, &carried])?;
+        self.before = Some((pyramid, features.clone()));
+        Ok(features)
+    }
+}
+
+impl Weights for BasicVsrWeights {
+    fn prepare(
+        &self,
+        descriptor: &Descriptor,
+        engine: Arc<dyn Engine>,
+        precision: Precision,
+    ) -> Result<Arc<dyn Network>, EngineError> {
+        let network = self.prepare(engine, precision)?;
+        Ok(Arc::new(BasicVsrNetwork { descriptor: descriptor.clone(), network }))
+    }
+}
+
+/// The network as it is run by itself.
+struct BasicVsrNetwork {
+    descriptor: Descriptor,
+    network: BasicVsr,
+}
+
+impl Network for BasicVsrNetwork {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn begin(self: Arc<Self>) -> Box<dyn Shot> {
+        Box::new(WindowShot::new(self))
+    }
+
+    fn window(
+        &self,
+        frames: &[Tensor],
+        keep: Range<usize>,
+        store: &mut dyn FeatureStore,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), EngineError> {
+        window::check(&self.descriptor, frames, &keep)?;
+        self.network.run(frames, keep, store, emit)
+    }
+}

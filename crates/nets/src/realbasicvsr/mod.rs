@@ -1,0 +1,167 @@
+//! RealBasicVSR: frames are cleaned, then go through BasicVSR (Chan et al. 2022, CVPR; mmagic 1.2,
+//! `mmagic/models/editors/real_basicvsr/real_basicvsr_net.py`).
+//!
+//! ```text
+//! at most three times:
+//!     r(i) = image_cleaning.1(image_cleaning.0(x(i)))             residual blocks, 3 → channels; 3×3, channels → 3
+//!     x(i) = x(i) + r(i)                                          for every frame of the window
+//!     until the mean of |r| over the whole window is below threshold / 255
+//! y = basicvsr(x)
+//! ```
+//! RGB in [0, 1], `h × w × 3`, to `4h × 4w × 3`, not clamped. A threshold of 255, the default, cleans once; the
+//! paper's tests used 5. Of a checkpoint's two generators the averaged one is used (`generator_ema.`).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use framelift_engine::{Conv, ConvSpec, Engine, EngineError, Precision, Tensor};
+
+use crate::basicvsr::{BasicVsr, BasicVsrWeights, MIN_SIDE_PX, SCALE};
+use crate::blocks::ResidualBlocks;
+use crate::network::Emit;
+use crate::reader::{ConvWeights, Reader, counted};
+use crate::registry::{Detected, Weights};
+use crate::store::FeatureStore;
+use crate::window::{self, WindowShot};
+use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, known};
+
+const NAME: &str = "RealBasicVSR";
+
+/// How often frames are cleaned at most.
+const MAX_CLEANINGS: usize = 3;
+/// The threshold of the published models, in levels of 8 bits.
+const DEFAULT_THRESHOLD: f32 = 255.0;
+
+/// Whether the names of the tensors are this network's.
+pub(crate) fn recognise(checkpoint: &Checkpoint) -> bool {
+    checkpoint.tensors().keys().any(|name| name.starts_with("image_cleaning."))
+}
+
+/// Reads the weights and all numbers of the network.
+pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
+    let mut reader = Reader::new(checkpoint, NAME);
+    let basicvsr = BasicVsrWeights::read(&mut reader, "basicvsr.");
+    let channels = basicvsr.channels;
+    let cleaning = ResidualBlocks::read(&mut reader, "image_cleaning.0", 3, channels);
+    let residue = reader.conv("image_cleaning.1", 3, channels, 3);
+    let parameters = reader.finish()?;
+
+    let otherwise = "filmed scenes with noise, blur and compression of unknown kind, four times the size";
+    let (purpose, licence) = known::purpose_and_licence(checkpoint, otherwise);
+    let descriptor = Descriptor {
+        architecture: NAME,
+        variant: format!(
+            "{}, {}, {} of cleaning",
+            counted(channels, "channel"),
+            counted(basicvsr.backward.len(), "block"),
+            counted(cleaning.len(), "block")
+        ),
+        scale: SCALE,
+        reach: Reach::Window,
+        size_multiple: 1,
+        min_side_px: MIN_SIDE_PX,
+        parameters,
+        macs_per_pixel: basicvsr.macs() + cleaning.macs() + residue.macs(),
+        // Frames are there as they came and cleaned.
+        values_per_pixel: basicvsr.values() + 6,
+        held_values_per_pixel: 12,
+        stored_values_per_pixel: channels as u64,
+        precisions: &[Precision::F32, Precision::Bf16],
+        purpose,
+        licence,
+    };
+    let weights = Parts { cleaning, residue, basicvsr };
+    Ok(Detected::new(descriptor, RealBasicVsrWeights { parts: Arc::new(weights), threshold: DEFAULT_THRESHOLD }))
+}
+
+struct RealBasicVsrWeights {
+    parts: Arc<Parts>,
+    /// In levels of 8 bits.
+    threshold: f32,
+}
+
+struct Parts {
+    cleaning: ResidualBlocks<ConvWeights>,
+    residue: ConvWeights,
+    basicvsr: BasicVsrWeights,
+}
+
+impl Weights for RealBasicVsrWeights {
+    fn prepare(
+        &self,
+        descriptor: &Descriptor,
+        engine: Arc<dyn Engine>,
+        precision: Precision,
+    ) -> Result<Arc<dyn Network>, EngineError> {
+        let Parts { cleaning, residue, basicvsr } = &*self.parts;
+        let last = ConvSpec::new(3, &[basicvsr.channels], 3).precision(precision, Precision::F32);
+        Ok(Arc::new(RealBasicVsr {
+            descriptor: descriptor.clone(),
+            max_mean_residue: f64::from(self.threshold) / 255.0,
+            cleaning: cleaning.prepare(&*engine, &[3], precision)?,
+            residue: engine.prepare_conv(&last, &residue.weights, &residue.bias)?,
+            basicvsr: basicvsr.prepare(Arc::clone(&engine), precision)?,
+            engine,
+        }))
+    }
+
+    fn with_cleaning_threshold(&self, threshold: f32) -> Option<Arc<dyn Weights>> {
+        Some(Arc::new(Self { parts: Arc::clone(&self.parts), threshold }))
+    }
+}
+
+/// The network on an engine.
+struct RealBasicVsr {
+    descriptor: Descriptor,
+    engine: Arc<dyn Engine>,
+    cleaning: ResidualBlocks<Conv>,
+    residue: Conv,
+    /// Cleaning goes on until the mean residue is below this.
+    max_mean_residue: f64,
+    basicvsr: BasicVsr,
+}
+
+impl RealBasicVsr {
+    /// The frames of a window, cleaned.
+    fn cleaned(&self, frames: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        let mut frames = frames.to_vec();
+        for _ in 0..MAX_CLEANINGS {
+            let mut sum = 0.0;
+            for frame in &mut frames {
+                let features = self.cleaning.run(&*self.engine, &[frame])?;
+                let residue = self.engine.conv(&self.residue, &[&features], None)?;
+                drop(features);
+                sum += self.engine.mean_abs(&residue)?;
+                *frame = self.engine.add_scaled(&residue, 1.0, frame)?;
+            }
+            if sum / (frames.len() as f64) < self.max_mean_residue {
+                break;
+            }
+        }
+        Ok(frames)
+    }
+}
+
+impl Network for RealBasicVsr {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn begin(self: Arc<Self>) -> Box<dyn Shot> {
+        Box::new(WindowShot::new(self))
+    }
+
+    fn window(
+        &self,
+        frames: &[Tensor],
+        keep: Range<usize>,
+        store: &mut dyn FeatureStore,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), EngineError> {
+        window::check(&self.descriptor, frames, &keep)?;
+        if keep.is_empty() {
+            return Ok(());
+        }
+        self.basicvsr.run(&self.cleaned(frames)?, keep, store, emit)
+    }
+}
