@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use framelift::{PartSpec, Size, Target};
+use framelift::{Offload, PartSpec, Size, Target, WindowOptions};
 
 /// Upscale and restore whole films with networks that look at several frames at once.
 #[derive(Debug, Parser)]
@@ -62,6 +62,29 @@ pub(crate) struct Upscale {
     #[arg(long, value_name = "FILE", requires = "denoise", help_heading = "Model")]
     pub(crate) denoise_weights: Option<PathBuf>,
 
+    /// RealBasicVSR cleans frames up to three times, until they change by less than this, in steps of 1/255
+    /// [default: 255, which is once; its authors measure with 5]
+    #[arg(long, value_name = "STEPS", requires = "weights", value_parser = cleaning_threshold, help_heading = "Model")]
+    pub(crate) cleaning_threshold: Option<f32>,
+
+    /// Frames that a network of past and future frames makes at a time; 0 for one window over each shot
+    /// [default: as many as fit in memory, up to 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1_000_000), help_heading = "Shots and windows")]
+    pub(crate) window: Option<u64>,
+
+    /// Frames before and after a window that only warm the network up; more hide windows better and take longer
+    /// [default: 12]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=10_000), help_heading = "Shots and windows")]
+    pub(crate) context: Option<u64>,
+
+    /// Take the whole film for one shot, and do not look for cuts: for what has none
+    #[arg(long, help_heading = "Shots and windows")]
+    pub(crate) no_shots: bool,
+
+    /// Whether a window's features may wait in a scratch file beside the output; auto: where long windows do not fit in memory
+    #[arg(long, value_enum, default_value_t = OffloadChoice::Auto, help_heading = "Shots and windows")]
+    pub(crate) offload: OffloadChoice,
+
     /// Size of the result: the input's times this, such as 2 or 1.5; the network runs at its own scale, then a resize
     #[arg(long, value_name = "FACTOR", conflicts_with = "size", value_parser = factor, help_heading = "Size and part")]
     pub(crate) scale: Option<f64>,
@@ -85,7 +108,8 @@ pub(crate) struct Upscale {
     #[command(flatten)]
     pub(crate) compute: Compute,
 
-    /// Refuse the run where frames, queues and network need more memory than this, such as 4GiB
+    /// The most memory to use in all, such as 4GiB; windows, scratch file and tiles are chosen to keep to it, and what
+    /// cannot fit is refused before the first frame [default: three quarters of what is free]
     #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Device")]
     pub(crate) memory: Option<usize>,
 
@@ -150,6 +174,13 @@ pub(crate) enum PrecisionChoice {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OffloadChoice {
+    Auto,
+    Never,
+    Always,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressMode {
     /// A bar on a terminal, lines elsewhere
     Auto,
@@ -206,8 +237,12 @@ pub(crate) struct Bench {
     pub(crate) weights: Vec<PathBuf>,
 
     /// Sizes of the input frames
-    #[arg(long, value_name = "WxH", default_values = ["320x180", "640x360"], value_parser = exact_size)]
+    #[arg(long, visible_alias = "size", value_name = "WxH", default_values = ["320x180", "640x360"], value_parser = exact_size)]
     pub(crate) input: Vec<Size>,
+
+    /// Frames of a window, for networks that see windows; the time of a frame is the window's, shared evenly
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) window: u16,
 
     #[command(flatten)]
     pub(crate) compute: Compute,
@@ -245,6 +280,16 @@ impl Upscale {
         PartSpec { start: self.start, end: self.end, frames: self.frames }
     }
 
+    /// The windows asked for.
+    pub(crate) fn windows(&self) -> WindowOptions {
+        let offload = match self.offload {
+            OffloadChoice::Auto => Offload::Auto,
+            OffloadChoice::Never => Offload::Never,
+            OffloadChoice::Always => Offload::Always,
+        };
+        WindowOptions { body: self.window, context: self.context, offload }
+    }
+
     /// The size asked for, if any.
     pub(crate) fn target(&self) -> Option<Target> {
         self.size.or(self.scale.map(Target::Scale))
@@ -253,6 +298,10 @@ impl Upscale {
 
 fn unit_interval(text: &str) -> Result<f32, String> {
     text.parse().ok().filter(|v| (0.0..=1.0).contains(v)).ok_or_else(|| "a number from 0 to 1 is wanted".to_owned())
+}
+
+fn cleaning_threshold(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|v| (0.0..=255.0).contains(v)).ok_or_else(|| "a number from 0 to 255 is wanted".to_owned())
 }
 
 fn factor(text: &str) -> Result<f64, String> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use framelift::engine::{Engine, HostTensor, Precision, Shape, Support};
-use framelift::{Model, Size};
+use framelift::engine::{Engine, HostTensor, Precision, Shape, Support, Tensor};
+use framelift::{MemoryStore, Model, Network, Reach, Size};
 use serde_json::{Value, json};
 
 use crate::args::{Bench, PrecisionChoice};
@@ -67,13 +67,15 @@ struct Measured {
     size: Size,
     precision: Precision,
     frames: usize,
+    /// Frames of a window, for networks that see windows.
+    window: Option<usize>,
     median_ms: f64,
     min_ms: f64,
     gflop_per_frame: f64,
     peak_bytes: usize,
 }
 
-/// The time of each push in the middle of a shot: the tensor of a frame in, the tensor of a result out.
+/// The time of a frame: of each push in the middle of a shot, or of a window shared by its frames; tensors in, tensors out.
 fn measure(
     args: &Bench,
     engine: &Arc<dyn Engine>,
@@ -85,14 +87,37 @@ fn measure(
     let network = model.prepare(Arc::clone(engine), &device)?;
     let shape = Shape::new(size.height as usize, size.width as usize, 3);
     let mut noise = 1u32;
-    let frame = engine.from_host(
-        &HostTensor::from_fn(shape, |_, _, _| {
+    let mut frame = || {
+        let values = HostTensor::from_fn(shape, |_, _, _| {
             noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (noise >> 8) as f32 / (1 << 24) as f32
-        }),
-        Precision::F32,
-    )?;
-    let mut shot = Arc::clone(&network).begin();
+        });
+        engine.from_host(&values, Precision::F32)
+    };
+    let window = (network.descriptor().reach == Reach::Window).then_some(usize::from(args.window));
+    let mut times_ms = match window {
+        Some(window) => {
+            let frames: Vec<Tensor> = (0..window).map(|_| frame()).collect::<Result<_, _>>()?;
+            window_times_ms(args, &*network, &frames)?
+        }
+        None => push_times_ms(args, &network, &frame()?)?,
+    };
+    times_ms.sort_by(f64::total_cmp);
+    Ok(Measured {
+        model: model.name().to_owned(),
+        size,
+        precision,
+        frames: times_ms.len() * window.unwrap_or(1),
+        window,
+        median_ms: times_ms[times_ms.len() / 2],
+        min_ms: times_ms[0],
+        gflop_per_frame: 2e-9 * (network.descriptor().macs_per_pixel * size.pixels()) as f64,
+        peak_bytes: engine.memory().peak_bytes,
+    })
+}
+
+fn push_times_ms(args: &Bench, network: &Arc<dyn Network>, frame: &Tensor) -> Result<Vec<f64>, Failure> {
+    let mut shot = Arc::clone(network).begin();
     for _ in 0..WARM_UP {
         shot.push(frame.clone())?;
     }
@@ -104,22 +129,25 @@ fn measure(
         times_ms.push(at.elapsed().as_secs_f64() * 1e3);
         drop(results);
     }
-    times_ms.sort_by(f64::total_cmp);
-    Ok(Measured {
-        model: model.name().to_owned(),
-        size,
-        precision,
-        frames: times_ms.len(),
-        median_ms: times_ms[times_ms.len() / 2],
-        min_ms: times_ms[0],
-        gflop_per_frame: 2e-9 * (network.descriptor().macs_per_pixel * size.pixels()) as f64,
-        peak_bytes: engine.memory().peak_bytes,
-    })
+    Ok(times_ms)
+}
+
+/// The time of a frame in each window after the first, which warms up.
+fn window_times_ms(args: &Bench, network: &dyn Network, frames: &[Tensor]) -> Result<Vec<f64>, Failure> {
+    let begun = Instant::now();
+    let mut times_ms = Vec::new();
+    while times_ms.len() < 2 || begun.elapsed().as_secs_f64() < args.seconds {
+        let at = Instant::now();
+        network.window(frames, 0..frames.len(), &mut MemoryStore::new(), &mut |_| Ok(()))?;
+        times_ms.push(at.elapsed().as_secs_f64() * 1e3 / frames.len() as f64);
+    }
+    times_ms.remove(0);
+    Ok(times_ms)
 }
 
 fn row(m: &Measured) -> String {
     format!(
-        "{:<28} {:>9}  {:<5} {:>9.2} {:>9.2} {:>8.2} {:>9.1}  {:>9}",
+        "{:<28} {:>9}  {:<5} {:>9.2} {:>9.2} {:>8.2} {:>9.1}  {:>9}{}",
         m.model,
         m.size.to_string(),
         m.precision.name(),
@@ -128,6 +156,7 @@ fn row(m: &Measured) -> String {
         1e3 / m.median_ms,
         m.gflop_per_frame / (m.median_ms * 1e-3),
         human_bytes(m.peak_bytes as u64),
+        m.window.map_or_else(String::new, |window| format!("  in windows of {window} frames")),
     )
 }
 
@@ -139,6 +168,7 @@ fn as_json(args: &Bench, m: &Measured) -> Value {
         "precision": m.precision.name(),
         "threads": args.compute.threads,
         "frames": m.frames,
+        "window": m.window,
         "ms_per_frame": m.median_ms,
         "ms_min": m.min_ms,
         "gflop_per_frame": m.gflop_per_frame,

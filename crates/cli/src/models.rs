@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use framelift::{Descriptor, Model, Reach};
+use framelift::{Descriptor, Model, Precision, Reach, Size};
 use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::args::{Models, ModelsCommand};
-use crate::report::out;
+use crate::report::{human_bytes, out};
 
 pub(crate) fn models(args: &Models) -> Result<(), Failure> {
     match &args.command {
@@ -50,9 +50,18 @@ fn show(name: &str, json: bool) -> Result<(), Failure> {
     out(&format!("  sees           {}", reach(d)));
     out(&format!("  parameters     {}", d.parameters));
     out(&format!("  work           {} multiply-adds an input pixel", d.macs_per_pixel));
-    let gmac = d.macs_per_pixel as f64 * 320.0 * 180.0 * 1e-9;
-    out(&format!("                 {gmac:.1} GMAC for a frame of 320x180"));
-    out(&format!("  memory         {} values an input pixel", d.values_per_pixel));
+    for size in SIZES {
+        let gmac = d.macs_per_pixel as f64 * size.pixels() as f64 * 1e-9;
+        out(&format!("                 {gmac:.1} GMAC for a frame of {size}"));
+    }
+    for (n, size) in SIZES.into_iter().enumerate() {
+        let label = if n == 0 { "memory" } else { "" };
+        let needs = memory_of(d, size).map(human_bytes);
+        let [work, each] = &needs;
+        let more =
+            if d.reach == Reach::Window { format!(", and {each} for each frame of a window") } else { String::new() };
+        out(&format!("  {label:<14} {work} at {size}{more}"));
+    }
     let precisions: Vec<&str> = d.precisions.iter().map(|p| p.name()).collect();
     out(&format!("  precisions     {}", precisions.join(", ")));
     if d.size_multiple > 1 {
@@ -63,6 +72,17 @@ fn show(name: &str, json: bool) -> Result<(), Failure> {
     }
     out(&format!("  licence        {}", d.licence.as_deref().unwrap_or("not stated in the file")));
     Ok(())
+}
+
+/// Sizes of frames that work and memory are told for.
+const SIZES: [Size; 2] = [Size::new(320, 180), Size::new(1920, 1080)];
+
+/// Bytes in f32 for frames of `size`: while one is worked on, and for each that a window holds.
+fn memory_of(d: &Descriptor, size: Size) -> [u64; 2] {
+    let f32_bytes = Precision::F32.bytes() as u64;
+    // Frames and flows are f32 in every precision and count as two values.
+    let each = d.held_values_per_pixel * f32_bytes / 2 + d.stored_values_per_pixel * f32_bytes;
+    [d.values_per_pixel * f32_bytes * size.pixels(), each * size.pixels()]
 }
 
 fn reach(d: &Descriptor) -> String {
@@ -84,6 +104,8 @@ fn as_json(model: &Model) -> Value {
             "parameters": d.parameters,
             "macs_per_pixel": d.macs_per_pixel,
             "values_per_pixel": d.values_per_pixel,
+            "held_values_per_pixel": d.held_values_per_pixel,
+            "stored_values_per_pixel": d.stored_values_per_pixel,
             "precisions": d.precisions.iter().map(|p| p.name()).collect::<Vec<_>>(),
             "size_multiple": d.size_multiple,
             "min_side_px": d.min_side_px,

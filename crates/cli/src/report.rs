@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use framelift::{Event, Plan, Progress, Summary};
+use framelift::{Event, Plan, Progress, Summary, WindowPlan};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
@@ -69,6 +69,7 @@ impl Reporter {
             Event::Started(plan) => self.started(plan),
             Event::Notice(notice) => self.notice(notice),
             Event::Progress(progress) => self.progress(progress),
+            Event::Window(done) => self.window(*done),
             _ => {}
         }
     }
@@ -82,18 +83,22 @@ impl Reporter {
     }
 
     fn started(&self, plan: &Plan) {
-        let Plan { input, output, frames, encoder, memory_bytes, .. } = plan;
+        let Plan { input, output, frames, encoder, .. } = plan;
         match &self.mode {
             Mode::Bar(_) | Mode::Plain => {
                 let frames = frames.map_or_else(|| "frames".to_owned(), |n| format!("{n} frames"));
-                let memory = human_bytes(*memory_bytes as u64);
-                err(&format!(
-                    "{input} -> {output}, {frames}, encoder {encoder}, about {memory} of memory beside codecs"
-                ));
+                err(&format!("{input} -> {output}, {frames}, encoder {encoder}, {}", memory(plan)));
             }
             Mode::Json => err(&json!({
                 "event": "started", "input": input.to_string(), "output": output.to_string(),
-                "frames_total": frames, "encoder": encoder, "memory_bytes": memory_bytes,
+                "frames_total": frames, "encoder": encoder, "memory_bytes": plan.memory_bytes,
+                "memory_limit_bytes": plan.memory_limit_bytes, "shots": plan.shots,
+                "window": plan.window.map(|w| json!({
+                    "body": w.body, "context": w.context, "store_bytes": w.store_bytes, "scratch_bytes": w.scratch_bytes,
+                })),
+                "tiles": plan.tiles.map(|(columns, rows, tile)| json!({
+                    "columns": columns, "rows": rows, "size": tile.to_string(),
+                })),
             })
             .to_string()),
             Mode::None => {}
@@ -109,6 +114,17 @@ impl Reporter {
             Mode::Plain => err(&format!("note: {notice}")),
             Mode::Json => err(&json!({"event": "notice", "message": notice}).to_string()),
             Mode::None => {}
+        }
+    }
+
+    /// A window's frames come at its end; until then there is this.
+    fn window(&self, done: f64) {
+        let percent = (done * 100.0).round();
+        match &self.mode {
+            Mode::Bar(bar) => bar.set_message(format!("window {percent} %")),
+            Mode::Plain if self.due(PLAIN_INTERVAL) => err(&format!("window {percent} %")),
+            Mode::Json if self.due(JSON_INTERVAL) => err(&json!({"event": "window", "done": done}).to_string()),
+            _ => {}
         }
     }
 
@@ -137,10 +153,21 @@ impl Reporter {
 
     /// The last word on a run that ended well.
     pub(crate) fn finished(&self, output: &str, summary: &Summary) {
-        let Summary { frames, size, elapsed, first_frame, network } = summary;
+        let Summary { frames, size, elapsed, first_frame, network, shots, peak_resident_bytes } = summary;
         let fps = *frames as f64 / elapsed.as_secs_f64().max(1e-9);
         let plural = if *frames == 1 { "" } else { "s" };
-        let done = || format!("{output}: {frames} frame{plural} of {size} in {} ({fps:.2} fps)", human_time(*elapsed));
+        let done = || {
+            let peak = peak_resident_bytes.map_or_else(String::new, |peak| format!(", {} at most", human_bytes(peak)));
+            let shots = match shots {
+                None => String::new(),
+                Some(1) => " in one shot".to_owned(),
+                Some(shots) => format!(" in {shots} shots"),
+            };
+            format!(
+                "{output}: {frames} frame{plural} of {size}{shots} in {} ({fps:.2} fps{peak})",
+                human_time(*elapsed)
+            )
+        };
         match &self.mode {
             Mode::Bar(bar) => {
                 bar.finish_and_clear();
@@ -154,7 +181,8 @@ impl Reporter {
                 err(&json!({
                     "event": "finished", "output": output, "frames": frames, "size": size.to_string(),
                     "elapsed_s": elapsed.as_secs_f64(), "first_frame_s": first_frame.as_secs_f64(),
-                    "network_s": network.as_secs_f64(), "fps": fps,
+                    "network_s": network.as_secs_f64(), "fps": fps, "shots": shots,
+                    "peak_resident_bytes": peak_resident_bytes,
                 })
                 .to_string());
             }
@@ -177,6 +205,30 @@ impl Reporter {
         }
         due
     }
+}
+
+/// How a run goes about its memory: `window of 40 + 2x12 frames, features in memory, about 3.1 GiB of 4.0 GiB`.
+fn memory(plan: &Plan) -> String {
+    let mut line = String::new();
+    if let Some(WindowPlan { body, context, store_bytes, scratch_bytes, .. }) = &plan.window {
+        let _ = match (body, plan.shots) {
+            (0, true) => write!(line, "one window a shot"),
+            (0, false) => write!(line, "one window"),
+            _ => write!(line, "window of {body} + 2x{context} frames"),
+        };
+        let scratch = human_bytes(*scratch_bytes);
+        let _ = match (store_bytes, scratch_bytes) {
+            (_, 0) => write!(line, ", features in memory, "),
+            (0, _) => write!(line, ", features in a scratch file of {scratch}, "),
+            _ => write!(line, ", features in memory and in a scratch file of {scratch}, "),
+        };
+    }
+    if let Some((columns, rows, tile)) = &plan.tiles {
+        let _ = write!(line, "{columns} x {rows} tiles of {tile}, ");
+    }
+    let (needed, limit) = (human_bytes(plan.memory_bytes), human_bytes(plan.memory_limit_bytes));
+    let _ = write!(line, "about {needed} of {limit} of memory");
+    line
 }
 
 fn bar() -> ProgressBar {

@@ -47,6 +47,8 @@ pub(crate) fn upscale(args: &Upscale) -> Result<(), Failure> {
     let cancel = CancelToken::new();
     let mut upscaler = Upscaler::new(&args.input, &output)
         .part(args.part())
+        .shots(!args.no_shots)
+        .windows(args.windows())
         .device(device)
         .read(read)
         .write(write)
@@ -119,7 +121,12 @@ fn model(args: &Upscale) -> Result<Option<Model>, Failure> {
         (_, Some(file)) => match args.denoise {
             Some(strength) => Some(Model::open_denoise(file, args.denoise_weights.as_deref(), strength)?),
             None => Some(Model::open(file)?),
-        },
+        }
+        .map(|model| match args.cleaning_threshold {
+            Some(threshold) => model.cleaning_threshold(threshold),
+            None => Ok(model),
+        })
+        .transpose()?,
         (Some(name), None) if name != "lift" => Some(Model::named(name)?),
         _ => None,
     };

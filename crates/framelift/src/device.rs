@@ -16,7 +16,8 @@ pub struct DeviceOptions {
     pub precision: Option<Precision>,
     /// Threads of the CPU engine; `None` for one a core.
     pub threads: Option<usize>,
-    /// Ceiling on the memory of the engine's tensors.
+    /// Ceiling on memory: of the whole run in an [`Upscaler`](crate::Upscaler), of the network and its frames in a
+    /// [`Session`](crate::Session). `None` for a share of what is free.
     pub memory_limit_bytes: Option<usize>,
 }
 

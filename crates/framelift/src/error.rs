@@ -100,7 +100,11 @@ fn pipeline_kind(error: &PipelineError) -> ErrorKind {
             framelift_media::ErrorKind::Internal => ErrorKind::Bug,
         },
         PipelineError::Session(SessionError::Frame { source, .. } | SessionError::End(source)) => engine_kind(source),
-        PipelineError::Session(SessionError::TooSmall { .. } | SessionError::NotMultiple { .. })
+        PipelineError::Session(SessionError::NonFinite { .. }) => ErrorKind::Device,
+        PipelineError::Session(SessionError::Disk { .. }) => ErrorKind::Output,
+        PipelineError::Session(
+            SessionError::Memory { .. } | SessionError::ShotTooLong { .. } | SessionError::Size { .. },
+        )
         | PipelineError::Memory { .. }
         | PipelineError::OutputSize { .. } => ErrorKind::Limits,
         PipelineError::Session(SessionError::SizeChanged { .. }) | PipelineError::NoVideo | PipelineError::NoFrames => {

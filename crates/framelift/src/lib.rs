@@ -27,8 +27,11 @@ pub use framelift_media::{
     Chapter, CopyKind, CopyPolicy, Filter, Input, MediaInfo, ReadOptions, StreamInfo, StreamKind, VideoInfo,
     WriteOptions, discard_partial_outputs, probe,
 };
-pub use framelift_nets::{Descriptor, Reach};
-pub use framelift_pipeline::{CancelToken, Event, PartSpec, Plan, Progress, Summary, Target};
+pub use framelift_nets::{Descriptor, FeatureId, FeatureStore, MemoryStore, Network, Reach};
+pub use framelift_pipeline::{
+    CancelToken, DEFAULT_BODY, DEFAULT_CONTEXT, Event, Offload, PartSpec, Plan, Progress, Summary, Target,
+    WindowOptions, WindowPlan,
+};
 
 pub use device::{Device, DeviceOptions};
 pub use error::{Error, ErrorKind};

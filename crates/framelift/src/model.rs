@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use framelift_engine::Engine;
+use framelift_engine::{Engine, Precision};
 use framelift_frame::Size;
 use framelift_media::Filter;
 use framelift_nets::{Checkpoint, CheckpointError, Descriptor, Detected, Network, builtin, detect};
@@ -55,6 +55,12 @@ pub enum ModelError {
         /// Where the other was looked for.
         wanted: PathBuf,
     },
+    /// A cleaning threshold for a filter.
+    #[error("{name} is a filter and cleans nothing; --cleaning-threshold is for RealBasicVSR")]
+    NoCleaning {
+        /// The model.
+        name: String,
+    },
     /// A denoise strength for a checkpoint that has none.
     #[error("{} has no denoise strength; --denoise is for realesr-general-x4v3, whose wdn sibling it mixes in", file.display())]
     NoDenoise {
@@ -66,7 +72,8 @@ pub enum ModelError {
 impl ModelError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownName { .. } | Self::NoDenoise { .. } => ErrorKind::Usage,
+            Self::UnknownName { .. } | Self::NoDenoise { .. } | Self::NoCleaning { .. } => ErrorKind::Usage,
+            Self::Network(framelift_nets::ModelError::CleaningThreshold { .. }) => ErrorKind::Usage,
             Self::Checkpoint(_) | Self::Network(_) | Self::NoSibling { .. } => ErrorKind::Input,
         }
     }
@@ -120,6 +127,22 @@ impl Model {
         let open = |path: &Path| Checkpoint::open(path).map_err(ModelError::from);
         let mixed = open(file)?.mix(&open(&sibling)?, strength).map_err(ModelError::from)?;
         Self::from_checkpoint(stem(file), &mixed)
+    }
+
+    /// The same model with another threshold at which cleaning ends, in steps of 1/255: RealBasicVSR cleans a window up to
+    /// three times, until the mean change is below it.
+    ///
+    /// # Errors
+    /// [`ModelError::Network`] for models that do not clean.
+    pub fn cleaning_threshold(mut self, threshold: f32) -> Result<Self, Error> {
+        match &self.kind {
+            Kind::Network(detected) => {
+                let cleaning = detected.with_cleaning_threshold(threshold).map_err(ModelError::from)?;
+                self.kind = Kind::Network(cleaning);
+                Ok(self)
+            }
+            Kind::Resample(_) => Err(ModelError::NoCleaning { name: self.name }.into()),
+        }
     }
 
     fn from_checkpoint(name: String, checkpoint: &Checkpoint) -> Result<Self, Error> {
@@ -177,6 +200,24 @@ impl Model {
             }
             Kind::Resample(_) => Err(Error::Device(format!("{} is a filter, not a network", self.name))),
         }
+    }
+
+    /// The network with its weights ready on `engine`, in the working precision and when need be in f32.
+    ///
+    /// # Errors
+    /// As [`Model::prepare`].
+    pub(crate) fn ready(
+        &self,
+        engine: Arc<dyn Engine>,
+        device: &DeviceOptions,
+    ) -> Result<framelift_pipeline::Model, Error> {
+        let Kind::Network(detected) = &self.kind else {
+            return Err(Error::Device(format!("{} is a filter, not a network", self.name)));
+        };
+        let precision = device.precision_on(&*engine, detected.descriptor().precisions)?;
+        let (detected, on) = (detected.clone(), Arc::clone(&engine));
+        let prepare = move |precision: Precision| detected.prepare(Arc::clone(&on), precision);
+        Ok(framelift_pipeline::Model::new(engine, precision, prepare)?)
     }
 
     pub(crate) fn kind(&self) -> &Kind {

@@ -1,10 +1,8 @@
 //! Frames in, frames out.
 
-use std::sync::Arc;
-
 use framelift_frame::{Frame, Size};
 use framelift_media::{Filter, Resizer};
-use framelift_pipeline::{Session as NetworkSession, Target};
+use framelift_pipeline::{Session as NetworkSession, SessionOptions, Target, WindowOptions};
 
 use crate::model::Kind;
 use crate::{DeviceOptions, Error, Model};
@@ -12,7 +10,8 @@ use crate::{DeviceOptions, Error, Model};
 /// Upscales frames held in memory, in order: for programs that have their own decoder, renderer or camera.
 ///
 /// As many frames come out as go in, each with the time of the frame it was made from. A recurrent model gives
-/// its first result after its look-ahead; [`Session::finish`] gives what is still held.
+/// its first result after its look-ahead, a model of windows gives the results of a window together;
+/// [`Session::finish`] gives what is still held. Frames belong to one shot until [`Session::cut`] is called.
 ///
 /// ```
 /// use framelift::{DeviceOptions, Frame, Model, Session, Size, TimeBase, Timestamp};
@@ -47,9 +46,9 @@ impl Session {
         let (network, filter) = match model.kind() {
             Kind::Resample(filter) => (None, *filter),
             Kind::Network(_) => {
-                let engine = device.engine()?;
-                let network = model.prepare(Arc::clone(&engine), device)?;
-                (Some(NetworkSession::new(engine, network)), Filter::Lanczos)
+                let memory_bytes = device.memory_limit_bytes.map(|bytes| bytes as u64);
+                let options = SessionOptions { memory_bytes, ..SessionOptions::default() };
+                (Some(NetworkSession::new(model.ready(device.engine()?, device)?, options)), Filter::Lanczos)
             }
         };
         Ok(Self { network, scale: model.scale(), target: None, filter, planned: false, resizer: None })
@@ -62,6 +61,13 @@ impl Session {
         self
     }
 
+    /// The windows of a model that sees windows; before the first frame.
+    #[must_use]
+    pub fn windows(mut self, windows: WindowOptions) -> Self {
+        self.network = self.network.map(|network| network.windows(windows));
+        self
+    }
+
     /// Takes the next frame; gives the results that are ready.
     ///
     /// # Errors
@@ -71,7 +77,7 @@ impl Session {
             self.plan(frame.size())?;
         }
         let results = match &mut self.network {
-            Some(network) => network.push(frame)?,
+            Some(network) => network.push(frame.clone())?,
             None => vec![frame.clone()],
         };
         self.resize(results)

@@ -1,10 +1,15 @@
 //! File to file.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use framelift_engine::Engine;
 use framelift_frame::Size;
-use framelift_media::{CopyPolicy, Demuxer, Input, MediaInfo, Output, ReadOptions, WriteOptions};
-use framelift_pipeline::{CancelToken, Event, Job, PartSpec, PipelineError, Summary, Target, Upscale, run};
+use framelift_media::{CopyPolicy, Demuxer, Input, MediaInfo, Output, OutputVideo, ReadOptions, WriteOptions};
+use framelift_pipeline::{
+    CancelToken, Event, Job, PartSpec, PipelineError, Summary, Target, Upscale, WindowOptions, default_limit_bytes,
+    outside_network_bytes, run,
+};
 
 use crate::model::Kind;
 use crate::{DeviceOptions, Error, Model};
@@ -28,6 +33,8 @@ pub struct Upscaler {
     model: Option<Model>,
     target: Option<Target>,
     part: PartSpec,
+    shots: bool,
+    windows: WindowOptions,
     device: DeviceOptions,
     read: ReadOptions,
     write: WriteOptions,
@@ -45,6 +52,8 @@ impl Upscaler {
             model: None,
             target: None,
             part: PartSpec::default(),
+            shots: true,
+            windows: WindowOptions::default(),
             device: DeviceOptions::default(),
             read: ReadOptions::default(),
             write: WriteOptions::default(),
@@ -71,6 +80,21 @@ impl Upscaler {
     #[must_use]
     pub fn part(mut self, part: PartSpec) -> Self {
         self.part = part;
+        self
+    }
+
+    /// Whether recurrences end at cuts, which are then looked for; by default they do.
+    #[must_use]
+    pub fn shots(mut self, shots: bool) -> Self {
+        self.shots = shots;
+        self
+    }
+
+    /// The windows of a model that sees windows; by default the longest that fit in memory, up to
+    /// [`DEFAULT_BODY`](crate::DEFAULT_BODY) frames.
+    #[must_use]
+    pub fn windows(mut self, windows: WindowOptions) -> Self {
+        self.windows = windows;
         self
     }
 
@@ -134,17 +158,68 @@ impl Upscaler {
             None => Model::default_for(size)?,
         };
         let target = self.target.unwrap_or(Target::Scale(f64::from(model.scale())));
+        let limit_bytes = self.device.memory_limit_bytes.map_or_else(default_limit_bytes, |bytes| bytes as u64);
         let upscale = match model.kind() {
             Kind::Resample(filter) => Upscale::Resample(*filter),
             Kind::Network(_) => {
-                let engine = self.device.engine()?;
-                Upscale::Network { network: model.prepare(Arc::clone(&engine), &self.device)?, engine }
+                let outside_bytes =
+                    outside_network(&model, size, target.resolve(size)?, input.info(), &output, &self.write)?;
+                Upscale::Network(
+                    model.ready(engine_within(&self.device, limit_bytes, outside_bytes, &model)?, &self.device)?,
+                )
             }
         };
-        let memory_limit_bytes = self.device.memory_limit_bytes;
-        let job = Job { input, output, write: self.write, upscale, target, part: self.part, memory_limit_bytes };
+        let job = Job {
+            input,
+            scratch_folder: scratch_folder(&self.output),
+            output,
+            write: self.write,
+            upscale,
+            target,
+            part: self.part,
+            shots: self.shots,
+            windows: self.windows,
+            memory_limit_bytes: Some(limit_bytes),
+        };
         Ok(run(job, &self.cancel, &*self.on_event)?)
     }
+}
+
+/// What the run takes beside the network.
+fn outside_network(
+    model: &Model,
+    input: Size,
+    size: Size,
+    info: &MediaInfo,
+    output: &Output,
+    write: &WriteOptions,
+) -> Result<u64, Error> {
+    let made = Target::Scale(f64::from(model.scale())).resolve(input)?;
+    Ok(outside_network_bytes(input, made, &OutputVideo::plan(info, size, output, write)?, write))
+}
+
+/// Times its values that a network may take on an engine before a plan weighs it: prepared weights are several times larger.
+const PREPARED: u64 = 8;
+
+/// An engine that takes what the limit leaves. A network's weights always fit: whether they leave room for frames, the plan
+/// says, and what would.
+fn engine_within(
+    device: &DeviceOptions,
+    limit_bytes: u64,
+    outside_bytes: u64,
+    model: &Model,
+) -> Result<Arc<dyn Engine>, Error> {
+    let parameters = model.descriptor().map_or(0, |d| d.parameters);
+    let weights = 4 * parameters;
+    let left = limit_bytes.saturating_sub(outside_bytes + weights).max(PREPARED * weights);
+    DeviceOptions { memory_limit_bytes: Some(usize::try_from(left).unwrap_or(usize::MAX)), ..device.clone() }.engine()
+}
+
+/// Where features wait that do not fit in memory: beside the output, where there must be room for a film anyway.
+fn scratch_folder(output: &str) -> PathBuf {
+    let beside =
+        Path::new(output).parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    beside.filter(|folder| output != "-" && folder.is_dir()).map_or_else(std::env::temp_dir, Path::to_path_buf)
 }
 
 /// Whether both name one file that exists.

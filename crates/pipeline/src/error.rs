@@ -2,7 +2,7 @@
 
 use framelift_media::MediaError;
 
-use crate::SessionError;
+use crate::{SessionError, mib};
 
 /// A run's failure: the root cause, not what followed from it.
 #[derive(Debug, thiserror::Error)]
@@ -14,16 +14,24 @@ pub enum PipelineError {
     #[error(transparent)]
     Session(#[from] SessionError),
     /// The plan does not fit the memory allowed.
-    #[error("{needed_bytes} of memory are needed to turn {input} into {output}, over the {limit_bytes} allowed; raise --memory or choose a smaller size", needed_bytes = mib(*needed_bytes), limit_bytes = mib(*limit_bytes))]
+    #[error(
+        "turning {input} into {output} takes at least {} of memory{how}, over the {} allowed; raise --memory to that{}",
+        mib(*needed_bytes), mib(*limit_bytes),
+        fits.map_or_else(|| " (no smaller film would fit either)".to_owned(), |size| format!(", or make the film smaller first: one of {size} would fit"))
+    )]
     Memory {
-        /// The estimate.
-        needed_bytes: usize,
+        /// The least that would do.
+        needed_bytes: u64,
         /// The ceiling.
-        limit_bytes: usize,
+        limit_bytes: u64,
         /// Size of the input frames.
         input: framelift_frame::Size,
         /// Size of the output frames.
         output: framelift_frame::Size,
+        /// How the least would be done, as ` (…)`; empty where there is nothing to say.
+        how: String,
+        /// A smaller size of input that would fit.
+        fits: Option<framelift_frame::Size>,
     },
     /// Output of a size that cannot be written.
     #[error("an output of {width} x {height} pixels is outside 1 to {max} a side; choose another --scale or --size")]
@@ -73,8 +81,4 @@ pub enum PipelineError {
     /// The user stopped the run.
     #[error("interrupted; nothing was left under the output's name")]
     Interrupted,
-}
-
-fn mib(bytes: usize) -> String {
-    format!("{} MiB", bytes.div_ceil(1 << 20))
 }

@@ -1,15 +1,14 @@
 //! What a run is told, and what it tells.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use framelift_engine::Engine;
 use framelift_frame::Size;
 use framelift_media::{Demuxer, Filter, Output, WriteOptions};
-use framelift_nets::Network;
 
-use crate::{PipelineError, Progress};
+use crate::{Model, PipelineError, Progress, WindowOptions, WindowPlan};
 
 /// One film to work on, opened, and what is to become of it.
 pub struct Job {
@@ -25,19 +24,20 @@ pub struct Job {
     pub target: Target,
     /// Which part of the film.
     pub part: PartSpec,
-    /// Ceiling on memory; the run is refused where its plan needs more.
-    pub memory_limit_bytes: Option<usize>,
+    /// Whether recurrences end at cuts, which are then looked for.
+    pub shots: bool,
+    /// The windows of networks that see windows.
+    pub windows: WindowOptions,
+    /// Where a scratch file is made.
+    pub scratch_folder: PathBuf,
+    /// Ceiling on the memory of the whole run, which is refused where no plan fits; `None` for a share of what is free.
+    pub memory_limit_bytes: Option<u64>,
 }
 
 /// What makes the pixels.
 pub enum Upscale {
     /// A network on an engine, then a resize to the target size where that differs.
-    Network {
-        /// Where it computes.
-        engine: Arc<dyn Engine>,
-        /// What it computes.
-        network: Arc<dyn Network>,
-    },
+    Network(Model),
     /// No network: the filter alone.
     Resample(Filter),
 }
@@ -47,7 +47,7 @@ impl Upscale {
     #[must_use]
     pub fn scale(&self) -> u32 {
         match self {
-            Self::Network { network, .. } => network.descriptor().scale,
+            Self::Network(model) => model.descriptor().scale,
             Self::Resample(_) => 1,
         }
     }
@@ -56,7 +56,7 @@ impl Upscale {
     #[must_use]
     pub fn filter(&self) -> Filter {
         match self {
-            Self::Network { .. } => Filter::Lanczos,
+            Self::Network(_) => Filter::Lanczos,
             Self::Resample(filter) => *filter,
         }
     }
@@ -151,6 +151,8 @@ pub enum Event {
     Notice(String),
     /// A frame was finished.
     Progress(Progress),
+    /// How far the passes over the current window are that must end before its first frame: 0 to 1.
+    Window(f64),
 }
 
 /// What a run is going to do.
@@ -164,8 +166,16 @@ pub struct Plan {
     pub frames: Option<u64>,
     /// The encoder's name.
     pub encoder: String,
-    /// The most memory that frames, queues and the network will hold, estimated; encoder and decoder not counted.
-    pub memory_bytes: usize,
+    /// The most memory that the run will hold, estimated: program, decoder, encoder, queues, network and its frames.
+    pub memory_bytes: u64,
+    /// The ceiling it keeps to.
+    pub memory_limit_bytes: u64,
+    /// Whether cuts are looked for.
+    pub shots: bool,
+    /// The windows of a network that sees windows.
+    pub window: Option<WindowPlan>,
+    /// Columns and rows of the tiles that a frame is parted into, and the size of each; `None` for whole frames.
+    pub tiles: Option<(usize, usize, Size)>,
 }
 
 /// What a run did.
@@ -181,6 +191,10 @@ pub struct Summary {
     pub first_frame: Duration,
     /// Time spent inside the network (or zero without one).
     pub network: Duration,
+    /// Shots, where cuts were looked for.
+    pub shots: Option<u64>,
+    /// The most memory that the process has had at once, in bytes, where the system says.
+    pub peak_resident_bytes: Option<u64>,
 }
 
 #[cfg(test)]

@@ -1,19 +1,35 @@
 //! Stages, bounded queues and progress: from a film to a film.
 //!
-//! [`run`](run()) builds the picture of the design: demux, decode, to_rgb, upscale, to_yuv, encode and mux, each on a
+//! [`run`](run()) builds the picture of the design: demux, decode, to_rgb, split_shots, upscale, to_yuv, encode and mux, each on a
 //! thread of its name, joined by queues that are bounded in bytes. [`Session`] is the stage in the middle on its
-//! own: frames in, frames out.
+//! own: frames in, frames out. [`SessionPlan`] is how it goes about them in the memory it may take.
 
 mod error;
 mod job;
+mod memory;
+mod model;
+mod outlet;
+mod pieces;
+mod plan;
 mod progress;
 mod queue;
 mod run;
 mod session;
 mod stages;
+mod store;
+mod stream;
+mod windows;
 
 pub use error::PipelineError;
 pub use job::{CancelToken, Event, Job, MAX_SIDE_PX, PartSpec, Plan, Summary, Target, Upscale};
+pub use memory::{available_bytes, default_limit_bytes, outside_network_bytes, peak_resident_bytes};
+pub use model::{Model, Prepare};
+pub use outlet::Sink;
+pub use plan::{DEFAULT_BODY, DEFAULT_CONTEXT, Offload, Room, SessionPlan, Stream, WindowOptions, WindowPlan};
 pub use progress::Progress;
 pub use run::run;
-pub use session::{Session, SessionError};
+pub use session::{Session, SessionError, SessionOptions};
+
+fn mib(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
+}

@@ -1,29 +1,27 @@
 //! The run: edges and threads in flow order, then the wait for the root cause or the finished file.
 
 use std::any::Any;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use framelift_frame::{Size, TimeBase, Timestamp};
-use framelift_media::{Encoder, MediaInfo, Muxer, OutputVideo, StreamInfo, ToRgb, ToYuv, VideoInfo};
+use framelift_media::{Encoder, MediaInfo, Muxer, OutputVideo, StreamInfo, ToRgb, ToYuv, VideoInfo, WriteOptions};
+use framelift_nets::Reach;
+use framelift_shots::CutDetector;
 
+use crate::memory::{
+    FRAMES_BEFORE, FRAMES_BEHIND, PACKET_BYTES, default_limit_bytes, frame_bytes, outside_network_bytes,
+    peak_resident_bytes,
+};
 use crate::queue::queue;
 use crate::stages::{self, Halt, Shared};
-use crate::{CancelToken, Event, Job, PartSpec, PipelineError, Plan, Session, Summary, Upscale};
-
-/// Bytes of compressed packets between demux and its neighbours.
-const PACKET_BYTES: usize = 8 << 20;
-
-/// Bytes of a value in an RGB frame between the stages: three planes of 16 bits.
-const FRAME_BYTES_PER_PIXEL: usize = 6;
-
-/// Frames of the input's size on each edge before the network.
-const FRAMES_BEFORE: usize = 3;
-
-/// Frames of the output's size on each edge behind the network.
-const FRAMES_BEHIND: usize = 2;
+use crate::{
+    CancelToken, Event, Job, PartSpec, PipelineError, Plan, Session, SessionError, SessionOptions, SessionPlan,
+    Summary, Upscale, WindowOptions,
+};
 
 /// Does the job: reads, upscales, writes. The output appears under its name only when it is whole.
 ///
@@ -33,7 +31,8 @@ const FRAMES_BEHIND: usize = 2;
 /// The root cause of the failure; nothing is left under the output's name.
 pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) -> Result<Summary, PipelineError> {
     let started = Instant::now();
-    let Job { mut input, output, mut write, upscale, target, part, memory_limit_bytes } = job;
+    let Job { mut input, output, mut write, upscale, target, part, shots, windows, scratch_folder, memory_limit_bytes } =
+        job;
     input.set_interrupt(cancel.flag());
     let info = input.info().clone();
     let Some((stream, video)) = info.video_stream() else { return Err(PipelineError::NoVideo) };
@@ -42,29 +41,40 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     let network_size = scaled(video.size, upscale.scale())?;
     let (start, end) = moments(&part, &info, stream.time_base)?;
     let total = frames_total(&part, &info, stream, video);
-    let memory_bytes = memory_estimate(&upscale, video.size, network_size, size);
-    if let Some(limit_bytes) = memory_limit_bytes.filter(|&limit| memory_bytes > limit) {
-        return Err(PipelineError::Memory { needed_bytes: memory_bytes, limit_bytes, input: video.size, output: size });
-    }
-
     (write.trim_start, write.trim_end, write.resize) = (start, end, upscale.filter());
     let decoder = input.decoder()?;
     let mut to_rgb = ToRgb::new(video)?;
     let mut wanted = OutputVideo::plan(&info, size, &output, &write)?;
+    let limit_bytes = memory_limit_bytes.unwrap_or_else(default_limit_bytes);
+    let planning = Planning { upscale: &upscale, wanted: &wanted, write: &write, windows, scratch_folder, limit_bytes };
+    let (memory_bytes, planned) = planning.plan(video.size, network_size, total)?;
     let to_yuv = ToYuv::new(network_size, &wanted)?;
     let encoder = Encoder::new(&wanted, &output, &write)?;
     let mut muxer = Muxer::create(&output, &encoder, &input.template()?, &write)?;
-    let session = match &upscale {
-        Upscale::Network { engine, network } => Some(Session::new(engine.clone(), network.clone())),
-        Upscale::Resample(_) => None,
-    };
+    // Networks of one frame carry nothing that a cut must end.
+    let shots = shots && matches!(&upscale, Upscale::Network(model) if model.descriptor().reach != Reach::Frame);
+    let detector = shots.then(|| CutDetector::new(video.size));
     on_event(Event::Started(Plan {
         input: video.size,
         output: size,
         frames: total,
         encoder: wanted.encoder.clone(),
         memory_bytes,
+        memory_limit_bytes: limit_bytes,
+        shots,
+        window: planned.as_ref().and_then(|(_, plan)| plan.window),
+        tiles: planned.as_ref().and_then(|(_, plan)| tiles_of(plan)),
     }));
+    if let Some((columns, rows, tile)) = planned.as_ref().and_then(|(_, plan)| tiles_of(plan)) {
+        on_event(Event::Notice(format!(
+            "a whole frame does not fit in the memory allowed; each is worked on in {columns} x {rows} tiles of {tile}, \
+             which takes longer"
+        )));
+    }
+    let session = match (upscale, planned) {
+        (Upscale::Network(model), Some((options, plan))) => Some(Session::with_plan(model, options, plan)),
+        _ => None,
+    };
     for notice in [to_rgb.take_notices(), std::mem::take(&mut wanted.notices), muxer.take_notices()].concat() {
         on_event(Event::Notice(notice));
     }
@@ -77,6 +87,7 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         written: AtomicU64::new(0),
         first_frame: OnceLock::new(),
         network: OnceLock::new(),
+        shots: AtomicU64::new(0),
         started,
         cancel,
         on_event,
@@ -84,15 +95,17 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     if let Some(start) = start {
         input.seek(start)?;
     }
-    let before = FRAMES_BEFORE * frame_bytes(video.size);
-    let behind = FRAMES_BEHIND * frame_bytes(network_size);
-    let finished = FRAMES_BEHIND * frame_bytes(size);
+    let room = |frames: u64, size| usize::try_from(frames * frame_bytes(size)).unwrap_or(usize::MAX);
+    let before = room(FRAMES_BEFORE, video.size);
+    let behind = room(FRAMES_BEHIND, network_size);
+    let finished = room(FRAMES_BEHIND, size);
 
     let (shared, cause) = (&shared, &Cause::default());
     let muxer = thread::scope(|scope| {
         let (packets, packets_in) = queue(PACKET_BYTES);
         let (pictures, pictures_in) = queue(before);
         let (frames, frames_in) = queue(before);
+        let (marked, marked_in) = queue(before);
         let (results, results_in) = queue(behind);
         let (outputs, outputs_in) = queue(finished);
         let (muxed, muxed_in) = queue(PACKET_BYTES);
@@ -101,7 +114,8 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         spawn(scope, cause, "demux", move || stages::demux(shared, input, video_stream, packets, copied))?;
         spawn(scope, cause, "decode", move || stages::decode(shared, decoder, packets_in, pictures))?;
         spawn(scope, cause, "to_rgb", move || stages::to_rgb(shared, to_rgb, pictures_in, frames))?;
-        spawn(scope, cause, "upscale", move || stages::upscale(shared, session, total, frames_in, results))?;
+        spawn(scope, cause, "split_shots", move || stages::split_shots(shared, detector, frames_in, marked))?;
+        spawn(scope, cause, "upscale", move || stages::upscale(shared, session, total, marked_in, results))?;
         spawn(scope, cause, "to_yuv", move || stages::to_yuv(shared, to_yuv, results_in, outputs))?;
         spawn(scope, cause, "encode", move || stages::encode(shared, encoder, outputs_in, muxed))?;
         let mux = spawn(scope, cause, "mux", move || stages::mux(shared, muxer, muxed_in))?;
@@ -126,7 +140,85 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         elapsed: started.elapsed(),
         first_frame: shared.first_frame.get().copied().unwrap_or_default(),
         network: shared.network.get().copied().unwrap_or_default(),
+        shots: shots.then(|| shared.shots.load(Ordering::Relaxed)),
+        peak_resident_bytes: peak_resident_bytes(),
     })
+}
+
+/// What a plan of the memory depends on.
+struct Planning<'a> {
+    upscale: &'a Upscale,
+    wanted: &'a OutputVideo,
+    write: &'a WriteOptions,
+    windows: WindowOptions,
+    scratch_folder: PathBuf,
+    limit_bytes: u64,
+}
+
+impl Planning<'_> {
+    /// The memory that the run will take, and how the session goes about its frames, where there is one.
+    fn plan(
+        &self,
+        input: Size,
+        network: Size,
+        frames: Option<u64>,
+    ) -> Result<(u64, Option<(SessionOptions, SessionPlan)>), PipelineError> {
+        let outside = outside_network_bytes(input, network, self.wanted, self.write);
+        let refused = |needed_bytes, how| PipelineError::Memory {
+            needed_bytes,
+            limit_bytes: self.limit_bytes,
+            input,
+            output: self.wanted.size,
+            how,
+            fits: self.smaller_that_fits(input),
+        };
+        let Upscale::Network(model) = self.upscale else {
+            return if outside <= self.limit_bytes {
+                Ok((outside, None))
+            } else {
+                Err(refused(outside, String::new()))
+            };
+        };
+        let options = self.session_options(outside);
+        match options.plan(model, input, frames) {
+            Ok(plan) => Ok((outside + plan.memory_bytes, Some((options, plan)))),
+            Err(SessionError::Memory { needed_bytes, .. }) => {
+                let how = format!(" ({} of it outside the network)", crate::mib(outside));
+                Err(refused(outside + needed_bytes, how))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn session_options(&self, outside: u64) -> SessionOptions {
+        SessionOptions {
+            windows: self.windows,
+            memory_bytes: Some(self.limit_bytes.saturating_sub(outside)),
+            scratch_folder: self.scratch_folder.clone(),
+        }
+    }
+
+    /// A smaller size of the film, of the same shape, that would fit.
+    fn smaller_that_fits(&self, input: Size) -> Option<Size> {
+        let Upscale::Network(model) = self.upscale else { return None };
+        let shares = [(3, 4), (2, 3), (1, 2), (1, 3), (1, 4)];
+        shares.into_iter().find_map(|(part, of)| {
+            let shrunk = |px: u32| (px * part / of / 2 * 2).max(2);
+            let size = |size: Size| Size::new(shrunk(size.width), shrunk(size.height));
+            let smaller = size(input);
+            let mut wanted = self.wanted.clone();
+            wanted.size = size(wanted.size);
+            let network = smaller.scaled(model.descriptor().scale)?;
+            let outside = outside_network_bytes(smaller, network, &wanted, self.write);
+            self.session_options(outside).plan(model, smaller, None).ok().map(|_| smaller)
+        })
+    }
+}
+
+/// Columns, rows and size of the tiles, where there is more than one.
+fn tiles_of(plan: &SessionPlan) -> Option<(usize, usize, Size)> {
+    let (columns, rows) = plan.tiles;
+    (columns * rows > 1).then_some((columns, rows, plan.tile))
 }
 
 /// The first cause of a failure; what follows from it is not recorded.
@@ -179,25 +271,6 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 fn scaled(size: Size, factor: u32) -> Result<Size, PipelineError> {
     crate::Target::Scale(f64::from(factor)).resolve(size)
-}
-
-fn frame_bytes(size: Size) -> usize {
-    size.pixels() as usize * FRAME_BYTES_PER_PIXEL
-}
-
-/// Frames on the edges and inside the stages, and what the network holds.
-fn memory_estimate(upscale: &Upscale, input: Size, network_size: Size, output: Size) -> usize {
-    let network = match upscale {
-        Upscale::Network { network, .. } => {
-            let values = network.descriptor().values_per_pixel * input.pixels();
-            usize::try_from(values * 4).unwrap_or(usize::MAX)
-        }
-        Upscale::Resample(_) => 0,
-    };
-    let before = 2 * (FRAMES_BEFORE + 2) * frame_bytes(input);
-    let behind = (FRAMES_BEHIND + 2) * frame_bytes(network_size);
-    let finished = (FRAMES_BEHIND + 2) * frame_bytes(output);
-    network.saturating_add(before + behind + finished + 3 * PACKET_BYTES)
 }
 
 /// Start and end in the film's own time: what the user counts from zero, moved by the film's first moment.

@@ -1,11 +1,18 @@
 //! A model at work on one stream: frames in, frames out, in the same order and number.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use framelift_engine::{Engine, EngineError, Tensor};
+use framelift_engine::EngineError;
 use framelift_frame::{Frame, Size, Timestamp};
-use framelift_nets::{Network, Shot};
+use framelift_nets::Reach;
+
+use crate::memory::default_limit_bytes;
+use crate::outlet::{Clock, Collect, Outlet, Sink};
+use crate::pieces::pad;
+use crate::plan::{Room, SessionPlan, Stream, WindowOptions};
+use crate::stream::{StreamWork, TiledWork};
+use crate::windows::WindowWork;
+use crate::{Model, mib};
 
 /// Why a session cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -23,29 +30,53 @@ pub enum SessionError {
     /// The engine failed after the last frame.
     #[error("at the end of the shot: {0}")]
     End(EngineError),
-    /// The frame is smaller than the network can take.
+    /// A result is NaN or infinite even in f32.
     #[error(
-        "the frames are {size}, but {architecture} needs at least {min_side_px} pixels a side; choose another model"
+        "frame {index} at {time}: {count} values of the result are NaN or infinite, even in f32; use another checkpoint, or leave the frame out with --start and --end"
     )]
-    TooSmall {
-        /// Width and height of the frame.
-        size: Size,
-        /// The network's name.
-        architecture: &'static str,
-        /// The smallest side it takes.
-        min_side_px: u32,
+    NonFinite {
+        /// Frames of the stream before it.
+        index: u64,
+        /// When it is shown.
+        time: Timestamp,
+        /// How many values.
+        count: usize,
     },
-    /// The network takes only certain sizes.
+    /// No plan fits in the memory allowed.
     #[error(
-        "the frames are {size}, but {architecture} needs sides that are multiples of {multiple}; choose another model"
+        "frames of {size} take at least {}, over the {} allowed; allow more memory or use smaller frames",
+        mib(*needed_bytes), mib(*limit_bytes)
     )]
-    NotMultiple {
-        /// Width and height of the frame.
+    Memory {
+        /// Width and height of the frames.
         size: Size,
-        /// The network's name.
-        architecture: &'static str,
-        /// What both sides must be multiples of.
-        multiple: u32,
+        /// The least that would do.
+        needed_bytes: u64,
+        /// The ceiling.
+        limit_bytes: u64,
+    },
+    /// Features of one window do not fit on the disk either.
+    #[error(
+        "the features of a window of {frames} frames take {} of scratch file, over half of the {} free on its disk; make room, set a shorter --window, or raise --memory",
+        mib(*needed_bytes), mib(*free_bytes)
+    )]
+    Disk {
+        /// Frames that the window sees.
+        frames: u64,
+        /// What they take.
+        needed_bytes: u64,
+        /// What is free.
+        free_bytes: u64,
+    },
+    /// One window over a whole shot was asked for, and the shot is too long.
+    #[error(
+        "the shot that reaches {time} is longer than the {most_frames} frames that fit in one window; set --window, or raise --memory"
+    )]
+    ShotTooLong {
+        /// The first frame that does not fit.
+        time: Timestamp,
+        /// Frames that fit.
+        most_frames: u64,
     },
     /// A frame has another size than those before it.
     #[error("frame {index} is {got} where the stream began with {expected}; every frame of a session has one size")]
@@ -57,6 +88,14 @@ pub enum SessionError {
         /// The size of the first.
         expected: Size,
     },
+    /// A frame without pixels, or one that becomes too large.
+    #[error("frames of {size} cannot be made {scale} times as large; use frames of 1 to 65535 pixels a side")]
+    Size {
+        /// Width and height of the frame.
+        size: Size,
+        /// The network's scale.
+        scale: u32,
+    },
     /// The network gave back another number of frames than it took.
     #[error("the network gave {got} frames for {expected}; please report this")]
     Count {
@@ -67,45 +106,106 @@ pub enum SessionError {
     },
 }
 
+/// What a session may do and take.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// The windows of networks that see windows.
+    pub windows: WindowOptions,
+    /// Ceiling on the memory of network, weights and waiting frames; `None` for a share of what is free.
+    pub memory_bytes: Option<u64>,
+    /// Where a scratch file is made.
+    pub scratch_folder: PathBuf,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { windows: WindowOptions::default(), memory_bytes: None, scratch_folder: std::env::temp_dir() }
+    }
+}
+
+impl SessionOptions {
+    /// How `model` goes about frames of `size`, with shots of at most `frames` where that is known.
+    ///
+    /// # Errors
+    /// [`SessionError::Memory`], [`SessionError::Disk`] where it cannot.
+    pub fn plan(&self, model: &Model, size: Size, frames: Option<u64>) -> Result<SessionPlan, SessionError> {
+        let memory_bytes = self.memory_bytes.unwrap_or_else(default_limit_bytes);
+        let room = Room::new(memory_bytes, &self.scratch_folder);
+        let stream = Stream {
+            descriptor: model.descriptor(),
+            precision: model.precision(),
+            weights_bytes: model.weights_bytes(),
+            size,
+            frames,
+        };
+        SessionPlan::choose(&stream, &self.windows, room).map_err(|least| match least.window {
+            Some(window) if least.memory_bytes <= memory_bytes => SessionError::Disk {
+                frames: window.body + 2 * window.context,
+                needed_bytes: window.scratch_bytes,
+                free_bytes: room.scratch_bytes.saturating_mul(2),
+            },
+            _ => SessionError::Memory { size, needed_bytes: least.memory_bytes, limit_bytes: memory_bytes },
+        })
+    }
+}
+
+/// How the network is fed.
+enum Work {
+    Stream(StreamWork),
+    Tiles(TiledWork),
+    Windows(Box<WindowWork>),
+}
+
 /// A network on an engine, running through the shots of one stream.
 pub struct Session {
-    engine: Arc<dyn Engine>,
-    network: Arc<dyn Network>,
-    shot: Option<Box<dyn Shot>>,
-    size: Option<Size>,
-    /// Frames pushed and not yet given back: time and duration.
-    waiting: VecDeque<(Timestamp, i64)>,
-    pushed: u64,
-    given: u64,
+    model: Model,
+    options: SessionOptions,
+    plan: Option<SessionPlan>,
+    /// From the first frame on: its size, that of results, and the work.
+    running: Option<(Size, Size, Work)>,
+    clock: Clock,
 }
 
 impl Session {
-    /// A session at the start of a stream.
+    /// A session at the start of a stream. It makes its plan when it sees the first frame.
     #[must_use]
-    pub fn new(engine: Arc<dyn Engine>, network: Arc<dyn Network>) -> Self {
-        Self { engine, network, shot: None, size: None, waiting: VecDeque::new(), pushed: 0, given: 0 }
+    pub fn new(model: Model, options: SessionOptions) -> Self {
+        Self { model, options, plan: None, running: None, clock: Clock::default() }
     }
 
-    /// The network at work.
+    /// A session that keeps to a plan made before, for frames of the plan's size.
     #[must_use]
-    pub fn network(&self) -> &Arc<dyn Network> {
-        &self.network
+    pub fn with_plan(model: Model, options: SessionOptions, plan: SessionPlan) -> Self {
+        Self { plan: Some(plan), ..Self::new(model, options) }
+    }
+
+    /// The windows of a network that sees windows; no effect after the first frame.
+    #[must_use]
+    pub fn windows(mut self, windows: WindowOptions) -> Self {
+        self.options.windows = windows;
+        self
+    }
+
+    /// The model at work.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// How it goes about its frames; `None` before the first.
+    #[must_use]
+    pub fn plan(&self) -> Option<&SessionPlan> {
+        self.plan.as_ref()
     }
 
     /// Takes the next frame; gives the frames that are ready, with the times of those they were made from.
     ///
     /// # Errors
     /// [`SessionError`]; the session cannot be used afterwards.
-    pub fn push(&mut self, frame: &Frame) -> Result<Vec<Frame>, SessionError> {
-        self.check_size(frame.size())?;
-        let (index, time) = (self.pushed, frame.time);
-        let failed = |source| SessionError::Frame { index, time, source };
-        self.pushed += 1;
-        self.waiting.push_back((frame.time, frame.duration_ticks));
-        let input = self.engine.upload(frame).map_err(failed)?;
-        let shot = self.shot.get_or_insert_with(|| Arc::clone(&self.network).begin());
-        let results = shot.push(input).map_err(failed)?;
-        self.download(&results)
+    pub fn push(&mut self, frame: Frame) -> Result<Vec<Frame>, SessionError> {
+        let mut ready = Collect::default();
+        self.push_to(frame, &mut ready)?;
+        Ok(ready.0)
     }
 
     /// Ends the shot: the next frame starts with a fresh state. Gives the frames still held.
@@ -113,52 +213,73 @@ impl Session {
     /// # Errors
     /// [`SessionError`]; the session cannot be used afterwards.
     pub fn cut(&mut self) -> Result<Vec<Frame>, SessionError> {
-        let Some(shot) = self.shot.take() else { return Ok(Vec::new()) };
-        let results = shot.finish().map_err(|source| match self.waiting.front() {
-            Some(&(time, _)) => SessionError::Frame { index: self.given, time, source },
-            None => SessionError::End(source),
-        })?;
-        let frames = self.download(&results)?;
-        if self.given == self.pushed {
-            Ok(frames)
-        } else {
-            Err(SessionError::Count { got: self.given, expected: self.pushed })
+        let mut ready = Collect::default();
+        self.cut_to(&mut ready)?;
+        Ok(ready.0)
+    }
+
+    /// Takes the next frame; the frames that are ready go to `sink`, one at a time.
+    ///
+    /// # Errors
+    /// Those of the sink, and [`SessionError`]; the session cannot be used afterwards.
+    pub fn push_to<S: Sink>(&mut self, frame: Frame, sink: &mut S) -> Result<(), S::Error> {
+        self.begin(frame.size())?;
+        let (Some(plan), Some((_, size, work))) = (&self.plan, &mut self.running) else { return Ok(()) };
+        self.clock.push(&frame);
+        let frame = if frame.size() == plan.padded { frame } else { pad(&frame, plan.padded) };
+        let mut out = Outlet { clock: &mut self.clock, sink, size: *size };
+        match work {
+            Work::Stream(work) => work.push(frame, &mut out),
+            Work::Tiles(work) => work.push(&frame, &mut out),
+            Work::Windows(work) => work.push(frame, &mut out),
         }
     }
 
-    fn download(&mut self, results: &[Tensor]) -> Result<Vec<Frame>, SessionError> {
-        results
-            .iter()
-            .map(|result| {
-                let Some((time, duration_ticks)) = self.waiting.pop_front() else {
-                    return Err(SessionError::Count { got: self.given + 1, expected: self.pushed });
-                };
-                let index = self.given;
-                self.given += 1;
-                let failed = |source| SessionError::Frame { index, time, source };
-                self.engine.download(result, time, duration_ticks).map_err(failed)
-            })
-            .collect()
+    /// Ends the shot; the frames still held go to `sink`, one at a time.
+    ///
+    /// # Errors
+    /// Those of the sink, and [`SessionError`]; the session cannot be used afterwards.
+    pub fn cut_to<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
+        let Some((_, size, work)) = &mut self.running else { return Ok(()) };
+        let mut out = Outlet { clock: &mut self.clock, sink, size: *size };
+        match work {
+            Work::Stream(work) => work.finish(&mut out)?,
+            Work::Tiles(_) => {}
+            Work::Windows(work) => work.finish(&mut out)?,
+        }
+        let (got, expected) = (self.clock.given, self.clock.pushed);
+        if got == expected { Ok(()) } else { Err(SessionError::Count { got, expected }.into()) }
     }
 
-    fn check_size(&mut self, size: Size) -> Result<(), SessionError> {
-        let descriptor = self.network.descriptor();
-        match self.size {
-            Some(expected) if expected != size => {
-                return Err(SessionError::SizeChanged { index: self.pushed, got: size, expected });
+    /// Sees to it that there is a plan for frames of `size`, and a network at work.
+    fn begin(&mut self, size: Size) -> Result<(), SessionError> {
+        if let Some((expected, ..)) = self.running {
+            let index = self.clock.pushed;
+            return if expected == size {
+                Ok(())
+            } else {
+                Err(SessionError::SizeChanged { index, got: size, expected })
+            };
+        }
+        let descriptor = self.model.descriptor();
+        let scale = descriptor.scale;
+        let result = size.scaled(scale).filter(|result| !result.is_empty());
+        let result = result.ok_or(SessionError::Size { size, scale })?;
+        let plan = match self.plan.take() {
+            Some(plan) => plan,
+            None => self.options.plan(&self.model, size, None)?,
+        };
+        let model = self.model.clone();
+        let work = match (descriptor.reach, plan.window) {
+            (Reach::Window, Some(window)) => {
+                let (offload, folder) = (self.options.windows.offload, self.options.scratch_folder.clone());
+                Work::Windows(Box::new(WindowWork::new(model, plan.clone(), window, offload, folder)))
             }
-            Some(_) => return Ok(()),
-            None => {}
-        }
-        let architecture = descriptor.architecture;
-        if size.width.min(size.height) < descriptor.min_side_px {
-            return Err(SessionError::TooSmall { size, architecture, min_side_px: descriptor.min_side_px });
-        }
-        let multiple = descriptor.size_multiple;
-        if !size.width.is_multiple_of(multiple) || !size.height.is_multiple_of(multiple) {
-            return Err(SessionError::NotMultiple { size, architecture, multiple });
-        }
-        self.size = Some(size);
+            _ if plan.grid.count() > 1 => Work::Tiles(TiledWork::new(model, plan.grid.clone())),
+            _ => Work::Stream(StreamWork::new(model)),
+        };
+        self.plan = Some(plan);
+        self.running = Some((size, result, work));
         Ok(())
     }
 }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use framelift_frame::{Frame, Timestamp};
 use framelift_media::{Decoder, Demuxer, EncodedPacket, Encoder, Muxer, Packet, Picture, ToRgb, ToYuv};
+use framelift_shots::CutDetector;
 
 use crate::progress::Meter;
 use crate::queue::{Closed, Receiver, Sender, Weigh};
-use crate::{CancelToken, Event, PipelineError, Session};
+use crate::{CancelToken, Event, PipelineError, Session, Sink};
 
 /// Why a stage ended early.
 #[derive(Debug)]
@@ -32,6 +33,12 @@ impl<E: Into<PipelineError>> From<E> for Halt {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
+}
+
+/// A frame, and whether it begins a shot.
+pub(crate) struct ShotFrame {
+    frame: Frame,
+    begins: bool,
 }
 
 /// What the muxer is handed.
@@ -60,6 +67,12 @@ impl Weigh for Frame {
     }
 }
 
+impl Weigh for ShotFrame {
+    fn bytes(&self) -> usize {
+        self.frame.bytes()
+    }
+}
+
 impl Weigh for Muxed {
     fn bytes(&self) -> usize {
         match self {
@@ -85,6 +98,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) first_frame: OnceLock<Duration>,
     /// Time inside the network.
     pub(crate) network: OnceLock<Duration>,
+    /// Shots found.
+    pub(crate) shots: AtomicU64,
     /// When the run began.
     pub(crate) started: Instant,
     /// Stops the run.
@@ -198,40 +213,95 @@ pub(crate) fn to_rgb(
     Ok(())
 }
 
+/// Marks the frames that begin a shot. Without a detector none does.
+pub(crate) fn split_shots(
+    shared: &Shared<'_>,
+    mut detector: Option<CutDetector>,
+    frames: Receiver<Frame>,
+    marked: Sender<ShotFrame>,
+) -> Result<(), Halt> {
+    let mark = |(frame, begins): (Frame, bool)| {
+        shared.shots.fetch_add(u64::from(begins), Ordering::Relaxed);
+        marked.send(ShotFrame { frame, begins })
+    };
+    while let Some(frame) = frames.recv() {
+        shared.go_on()?;
+        match &mut detector {
+            Some(detector) => detector.push(frame).into_iter().try_for_each(mark)?,
+            None => mark((frame, false))?,
+        }
+    }
+    detector.map_or_else(Vec::new, CutDetector::finish).into_iter().try_for_each(mark)?;
+    Ok(())
+}
+
 /// Frames to larger frames. Without a session they pass as they are.
 pub(crate) fn upscale(
     shared: &Shared<'_>,
     mut session: Option<Session>,
     total: Option<u64>,
-    frames: Receiver<Frame>,
+    frames: Receiver<ShotFrame>,
     results: Sender<Frame>,
 ) -> Result<(), Halt> {
-    let mut meter = Meter::new(total, shared.started);
-    let mut network = Duration::ZERO;
+    let mut out = Results { shared, meter: Meter::new(total, shared.started), results, waited: Duration::ZERO };
+    let mut inside = Duration::ZERO;
     let mut ended = false;
     while !ended {
         shared.go_on()?;
-        let frame = frames.recv();
-        ended = frame.is_none();
+        let next = frames.recv();
+        ended = next.is_none();
         let begun = Instant::now();
-        let ready = match (frame, session.as_mut()) {
-            (Some(frame), Some(session)) => session.push(&frame)?,
-            (None, Some(session)) => session.cut()?,
-            (frame, None) => frame.into_iter().collect(),
-        };
-        network += begun.elapsed();
-        for result in ready {
-            let position = result.time;
-            let now = Instant::now();
-            shared.first_frame.get_or_init(|| now - shared.started);
-            results.send(result)?;
-            (shared.on_event)(Event::Progress(meter.tick(position, now)));
+        match (next, session.as_mut()) {
+            (Some(ShotFrame { frame, begins }), Some(session)) => {
+                if begins {
+                    session.cut_to(&mut out)?;
+                }
+                session.push_to(frame, &mut out)?;
+            }
+            (None, Some(session)) => session.cut_to(&mut out)?,
+            (Some(ShotFrame { frame, .. }), None) => out.frame(frame)?,
+            (None, None) => {}
         }
+        inside += begun.elapsed();
     }
     if session.is_some() {
-        let _ = shared.network.set(network);
+        let _ = shared.network.set(inside.saturating_sub(out.waited));
     }
     Ok(())
+}
+
+/// Where the frames of the session go, one at a time.
+struct Results<'a> {
+    shared: &'a Shared<'a>,
+    meter: Meter,
+    results: Sender<Frame>,
+    /// Time until there was room for them.
+    waited: Duration,
+}
+
+impl Sink for Results<'_> {
+    type Error = Halt;
+
+    fn frame(&mut self, frame: Frame) -> Result<(), Halt> {
+        self.shared.go_on()?;
+        let position = frame.time;
+        let now = Instant::now();
+        self.shared.first_frame.get_or_init(|| now - self.shared.started);
+        self.results.send(frame)?;
+        self.waited += now.elapsed();
+        (self.shared.on_event)(Event::Progress(self.meter.tick(position, now)));
+        Ok(())
+    }
+
+    fn notice(&mut self, notice: String) {
+        (self.shared.on_event)(Event::Notice(notice));
+    }
+
+    fn inside_window(&mut self, done: f64) -> Result<(), Halt> {
+        self.shared.go_on()?;
+        (self.shared.on_event)(Event::Window(done));
+        Ok(())
+    }
 }
 
 /// RGB frames to pictures in the output's format and size.

@@ -1,0 +1,115 @@
+//! Where the results of a session go, and the clock that gives them their times.
+
+use std::collections::VecDeque;
+
+use framelift_engine::{Engine, EngineError, Tensor};
+use framelift_frame::{Frame, Size, TimeBase, Timestamp};
+
+use crate::SessionError;
+use crate::pieces::crop;
+
+/// The time of a result that no frame was pushed for; counting refuses it.
+const NO_TIME: Timestamp = Timestamp::new(0, TimeBase::new(1, 1));
+
+/// Takes what a session gives, as soon as it is there.
+pub trait Sink: Send {
+    /// What ends the session early.
+    type Error: From<SessionError> + Send;
+
+    /// Takes the next result.
+    ///
+    /// # Errors
+    /// Whatever must end the session.
+    fn frame(&mut self, frame: Frame) -> Result<(), Self::Error>;
+
+    /// Something the user should know.
+    fn notice(&mut self, notice: String) {
+        let _ = notice;
+    }
+
+    /// How far the passes over a window are that must end before its first result: 0 to 1.
+    ///
+    /// # Errors
+    /// Whatever must end the session.
+    fn inside_window(&mut self, done: f64) -> Result<(), Self::Error> {
+        let _ = done;
+        Ok(())
+    }
+}
+
+/// Collects results.
+#[derive(Default)]
+pub(crate) struct Collect(pub(crate) Vec<Frame>);
+
+impl Sink for Collect {
+    type Error = SessionError;
+
+    fn frame(&mut self, frame: Frame) -> Result<(), SessionError> {
+        self.0.push(frame);
+        Ok(())
+    }
+}
+
+/// Frames that were taken and not yet given back: when each is shown.
+#[derive(Default)]
+pub(crate) struct Clock {
+    waiting: VecDeque<(Timestamp, i64)>,
+    pub(crate) pushed: u64,
+    pub(crate) given: u64,
+}
+
+impl Clock {
+    pub(crate) fn push(&mut self, frame: &Frame) {
+        self.waiting.push_back((frame.time, frame.duration_ticks));
+        self.pushed += 1;
+    }
+
+    /// The time of the frame `ahead` of the next to be given; that of the last where there are not so many.
+    fn time(&self, ahead: usize) -> Option<(Timestamp, i64)> {
+        self.waiting.get(ahead).or(self.waiting.back()).copied()
+    }
+}
+
+/// The way of results out of a session: each gets its time and the size that is due.
+pub(crate) struct Outlet<'a, S: Sink> {
+    pub(crate) clock: &'a mut Clock,
+    pub(crate) sink: &'a mut S,
+    /// The size of results; what lies beyond comes from padding.
+    pub(crate) size: Size,
+}
+
+impl<S: Sink> Outlet<'_, S> {
+    /// Gives the next result.
+    pub(crate) fn give(&mut self, frame: Frame) -> Result<(), S::Error> {
+        if self.clock.waiting.pop_front().is_none() {
+            let (got, expected) = (self.clock.given + 1, self.clock.pushed);
+            return Err(SessionError::Count { got, expected }.into());
+        }
+        self.clock.given += 1;
+        self.sink.frame(if frame.size() == self.size { frame } else { crop(&frame, 0, 0, self.size) })
+    }
+
+    /// The tensor of the result that is `ahead` of the next to be given, as a frame of its time.
+    pub(crate) fn download(&self, engine: &dyn Engine, tensor: &Tensor, ahead: usize) -> Result<Frame, EngineError> {
+        let (time, duration_ticks) = self.clock.time(ahead).unwrap_or((NO_TIME, 0));
+        engine.download(tensor, time, duration_ticks)
+    }
+
+    /// The failure `source` of the frame that is `ahead` of the next to be given.
+    pub(crate) fn failed(&self, source: EngineError, ahead: usize) -> S::Error {
+        let index = self.clock.given + ahead as u64;
+        let error = match (self.clock.time(ahead), source) {
+            (Some((time, _)), EngineError::NonFinite { count, .. }) => SessionError::NonFinite { index, time, count },
+            (Some((time, _)), source) => SessionError::Frame { index, time, source },
+            (None, source) => SessionError::End(source),
+        };
+        error.into()
+    }
+
+    /// Tells that a frame is worked on again in f32.
+    pub(crate) fn notice_full(&mut self, precision: framelift_engine::Precision, ahead: usize, what: &str) {
+        let index = self.clock.given + ahead as u64;
+        let at = self.clock.time(ahead).map_or_else(String::new, |(time, _)| format!(" at {time}"));
+        self.sink.notice(format!("frame {index}{at} is not finite in {precision}; {what} in f32"));
+    }
+}

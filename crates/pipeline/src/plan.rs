@@ -1,0 +1,380 @@
+//! How a session goes about frames of a size within the memory it may take: windows, scratch file, tiles.
+//!
+//! A window of `n` frames takes, in bytes for each input pixel: `values · p` while a frame is worked on, `held · 2 · n` for
+//! frames and flows, `stored · p · n` for features (which may lie in a scratch file), and 6 for each frame that waits; `p`
+//! being the bytes of a value, and pictures being f32 and counted as two values.
+
+use std::path::Path;
+
+use framelift_engine::Precision;
+use framelift_frame::Size;
+use framelift_nets::{Descriptor, Reach};
+use framelift_shots::Grid;
+
+use crate::memory::frame_bytes;
+use crate::pieces::{TileGrid, padded_size};
+use crate::stream::WARM_UP_FRAMES;
+
+/// Frames of a window that are kept, at most: longer ones gain little, and recurrences may diverge in still shots.
+pub const DEFAULT_BODY: u64 = 100;
+
+/// Frames before and after the body that only warm the recurrence up.
+pub const DEFAULT_CONTEXT: u64 = 12;
+
+/// Bodies that are tried, longest first. Steps, so that a little more or less of free memory plans the same windows.
+const BODIES: [u64; 9] = [DEFAULT_BODY, 80, 64, 48, 40, 32, 24, 20, 16];
+
+/// Bodies and contexts for frames that are so large that no window of [`BODIES`] fits.
+const SHORT_WINDOWS: [(u64, u64); 4] = [(12, 8), (8, 8), (8, 4), (4, 4)];
+
+/// Whether features may wait in a scratch file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offload {
+    /// Where windows of a sensible length do not fit in memory.
+    #[default]
+    Auto,
+    /// Never.
+    Never,
+    /// All of them.
+    Always,
+}
+
+/// What the user wants of windows; what is `None` is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowOptions {
+    /// Frames whose results are kept; 0 for one window over each shot.
+    pub body: Option<u64>,
+    /// Frames on either side that only warm the recurrence up.
+    pub context: Option<u64>,
+    /// Whether features may wait in a scratch file.
+    pub offload: Offload,
+}
+
+/// The windows that a session will use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowPlan {
+    /// Frames of a window whose results are kept, at most; 0 for one window over each shot.
+    pub body: u64,
+    /// Frames on either side, at most.
+    pub context: u64,
+    /// The most frames that a window can see in the memory and on the disk that there are.
+    pub most_frames: u64,
+    /// Bytes of features kept in memory, at most.
+    pub store_bytes: u64,
+    /// Bytes of features in a scratch file, at most.
+    pub scratch_bytes: u64,
+}
+
+impl WindowPlan {
+    /// Bytes that features may take in memory before they go to the scratch file.
+    pub(crate) fn store_limit_bytes(&self) -> u64 {
+        if self.scratch_bytes == 0 { u64::MAX } else { self.store_bytes }
+    }
+}
+
+/// How a session goes about frames of a size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionPlan {
+    /// The windows, for a network that sees windows.
+    pub window: Option<WindowPlan>,
+    /// The size that the network sees: the frame's, or larger where the network takes only certain sizes.
+    pub padded: Size,
+    /// Width and height of each tile; the whole frame where there is one.
+    pub tile: Size,
+    /// Columns and rows of tiles.
+    pub tiles: (usize, usize),
+    /// The most memory that network, weights and waiting frames take, estimated.
+    pub memory_bytes: u64,
+    pub(crate) grid: TileGrid,
+}
+
+/// What a session may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Bytes of the disk with the scratch file; half of what is free there.
+    pub scratch_bytes: u64,
+}
+
+impl Room {
+    /// Memory of `memory_bytes`, and what the disk of `folder` has.
+    #[must_use]
+    pub fn new(memory_bytes: u64, folder: &Path) -> Self {
+        // Where the system does not say, the first write that fails does.
+        let free = fs4::available_space(folder).unwrap_or(u64::MAX);
+        Self { memory_bytes, scratch_bytes: free / 2 }
+    }
+}
+
+/// What is known of a stream of frames before a plan is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream<'a> {
+    /// The network.
+    pub descriptor: &'a Descriptor,
+    /// How its features are kept.
+    pub precision: Precision,
+    /// Bytes that the network's weights take already.
+    pub weights_bytes: u64,
+    /// Width and height of the frames.
+    pub size: Size,
+    /// The most frames that a shot can have, where known.
+    pub frames: Option<u64>,
+}
+
+impl SessionPlan {
+    /// The plan that makes the longest windows in the room there is; tiles where no window fits.
+    ///
+    /// # Errors
+    /// The plan that takes the least memory, where even that does not fit.
+    pub fn choose(stream: &Stream<'_>, options: &WindowOptions, room: Room) -> Result<Self, Box<Self>> {
+        let d = stream.descriptor;
+        let padded = padded_size(stream.size, d.min_side_px, d.size_multiple);
+        let mut least: Option<Self> = None;
+        let whole = TileGrid::whole(padded);
+        let finer = match d.reach {
+            Reach::Causal { .. } => Vec::new(),
+            Reach::Frame | Reach::Window => TileGrid::finer(padded, d.size_multiple, d.min_side_px),
+        };
+        for grid in std::iter::once(whole).chain(finer) {
+            let cost = Cost { stream, padded, grid };
+            for plan in cost.plans(options, room) {
+                if plan.memory_bytes <= room.memory_bytes
+                    && plan.window.is_none_or(|w| w.scratch_bytes <= room.scratch_bytes)
+                {
+                    return Ok(plan);
+                }
+                if least.as_ref().is_none_or(|least| plan.memory_bytes < least.memory_bytes) {
+                    least = Some(plan);
+                }
+            }
+        }
+        Err(Box::new(least.unwrap_or_else(|| Cost { stream, padded, grid: TileGrid::whole(padded) }.stream_plan())))
+    }
+
+    /// Bytes of features that may stay in memory while a window runs in f32 for once, in a session of `descriptor` at
+    /// `precision`: what is left by values twice as wide.
+    pub(crate) fn store_bytes_in_full(&self, descriptor: &Descriptor, precision: Precision) -> u64 {
+        let wider = (Precision::F32.bytes() - precision.bytes()) as u64;
+        let more = descriptor.values_per_pixel * wider * self.tile.pixels() + 4 * descriptor.parameters;
+        self.window.map_or(0, |window| window.store_bytes.saturating_sub(more))
+    }
+}
+
+/// What a way to work takes.
+struct Cost<'a> {
+    stream: &'a Stream<'a>,
+    padded: Size,
+    grid: TileGrid,
+}
+
+impl Cost<'_> {
+    /// All plans worth a try, best first.
+    fn plans(&self, options: &WindowOptions, room: Room) -> Vec<SessionPlan> {
+        if self.stream.descriptor.reach != Reach::Window {
+            return vec![self.stream_plan()];
+        }
+        let context = options.context.unwrap_or(DEFAULT_CONTEXT);
+        let lengths: Vec<(u64, u64)> = match options.body {
+            Some(body) => vec![(body, context)],
+            None => BODIES.iter().map(|&body| (body, context)).collect(),
+        };
+        let short: Vec<(u64, u64)> = match (options.body, options.context) {
+            (Some(_), _) => Vec::new(),
+            (None, Some(context)) => SHORT_WINDOWS.iter().map(|&(body, _)| (body, context)).collect(),
+            (None, None) => SHORT_WINDOWS.to_vec(),
+        };
+        let kinds: &[bool] = match options.offload {
+            Offload::Auto => &[false, true],
+            Offload::Never => &[false],
+            Offload::Always => &[true],
+        };
+        let mut plans = Vec::new();
+        for lengths in [lengths, short] {
+            for &scratch in kinds {
+                let store_nothing = options.offload == Offload::Always;
+                plans.extend(lengths.iter().map(|&(body, context)| {
+                    let store = if store_nothing { 0 } else { u64::MAX };
+                    self.window_plan(body, context, scratch, store, room)
+                }));
+            }
+        }
+        plans
+    }
+
+    fn value_bytes(&self) -> u64 {
+        self.stream.precision.bytes() as u64
+    }
+
+    /// Weights, the frame that is worked on, its result, and the frame that comes in.
+    fn base_bytes(&self) -> u64 {
+        let Stream { descriptor: d, weights_bytes, .. } = self.stream;
+        let tile = self.grid.tile().pixels();
+        let result = u64::from(d.scale * d.scale) * frame_bytes(self.padded);
+        weights_bytes + d.values_per_pixel * self.value_bytes() * tile + 2 * result + frame_bytes(self.padded)
+    }
+
+    /// A network that takes frame after frame.
+    fn stream_plan(&self) -> SessionPlan {
+        let kept = match self.stream.descriptor.reach {
+            Reach::Causal { lookahead } if self.stream.precision != Precision::F32 => {
+                (WARM_UP_FRAMES + lookahead) as u64 + 1
+            }
+            _ => 1,
+        };
+        self.plan(None, self.base_bytes() + kept * frame_bytes(self.padded))
+    }
+
+    /// Windows with features in memory up to `store_bytes`, or up to what the room leaves, and the rest in a scratch file if
+    /// `scratch`.
+    fn window_plan(&self, body: u64, context: u64, scratch: bool, store_bytes: u64, room: Room) -> SessionPlan {
+        let Stream { descriptor: d, frames, .. } = self.stream;
+        let tile = self.grid.tile().pixels();
+        let stored = (d.stored_values_per_pixel * self.value_bytes() * tile).max(1);
+        // Pictures and flows, f32 in every precision, counted as two values.
+        let held = d.held_values_per_pixel * 2 * tile;
+        let waiting = frame_bytes(self.padded);
+        // Tiles are put together in as many results as the body has frames.
+        let results = if self.grid.count() > 1 { u64::from(d.scale * d.scale) * frame_bytes(self.padded) } else { 0 };
+        let base = self.base_bytes();
+        // A feature on its way to the file or back, with its bytes beside it.
+        let transfer = if scratch { 2 * stored } else { 0 };
+        let left = room.memory_bytes.saturating_sub(base + transfer);
+        let each = held + waiting + results;
+        let most_frames = match scratch {
+            true => (left / each.max(1)).min(room.scratch_bytes / stored),
+            false => left / (each + stored),
+        };
+        let longest = frames.unwrap_or(u64::MAX);
+        let (seen, waits, made) = match Grid::new(body, context).frames_held() {
+            Some(waits) => ((body + 2 * context).min(longest), waits.min(longest), body.min(longest)),
+            // One window over each shot, however long: as long as fits, if that is not known.
+            None => [frames.unwrap_or(most_frames.max(1)); 3].into(),
+        };
+        let all = stored.saturating_mul(seen);
+        let fixed = base
+            .saturating_add(transfer)
+            .saturating_add(held.saturating_mul(seen))
+            .saturating_add(waiting.saturating_mul(waits))
+            .saturating_add(results.saturating_mul(made));
+        let in_memory = if scratch { all.min(store_bytes).min(room.memory_bytes.saturating_sub(fixed)) } else { all };
+        let window = WindowPlan {
+            body,
+            context: if body == 0 { 0 } else { context },
+            most_frames,
+            store_bytes: in_memory,
+            scratch_bytes: all - in_memory,
+        };
+        self.plan(Some(window), fixed.saturating_add(in_memory))
+    }
+
+    fn plan(&self, window: Option<WindowPlan>, memory_bytes: u64) -> SessionPlan {
+        SessionPlan {
+            window,
+            padded: self.padded,
+            tile: self.grid.tile(),
+            tiles: self.grid.columns_and_rows(),
+            memory_bytes,
+            grid: self.grid.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn network(reach: Reach) -> Descriptor {
+        Descriptor {
+            architecture: "test",
+            variant: String::new(),
+            scale: 4,
+            reach,
+            size_multiple: 1,
+            min_side_px: 64,
+            parameters: 1,
+            macs_per_pixel: 1,
+            values_per_pixel: 2100,
+            held_values_per_pixel: 14,
+            stored_values_per_pixel: 256,
+            precisions: &[Precision::F32, Precision::Bf16],
+            purpose: String::new(),
+            licence: None,
+        }
+    }
+
+    fn choose(
+        reach: Reach,
+        options: WindowOptions,
+        frames: Option<u64>,
+        memory_bytes: u64,
+        scratch_bytes: u64,
+    ) -> Result<SessionPlan, Box<SessionPlan>> {
+        let descriptor = network(reach);
+        let stream = Stream {
+            descriptor: &descriptor,
+            precision: Precision::Bf16,
+            weights_bytes: 30 * MIB,
+            size: Size::new(320, 180),
+            frames,
+        };
+        SessionPlan::choose(&stream, &options, Room { memory_bytes, scratch_bytes })
+    }
+
+    #[test]
+    fn the_longest_window_that_fits_is_chosen() {
+        let plan =
+            |memory_mib| choose(Reach::Window, WindowOptions::default(), None, memory_mib * MIB, u64::MAX).unwrap();
+        let roomy = plan(8000);
+        let window = roomy.window.unwrap();
+        assert_eq!((window.body, window.context, window.scratch_bytes), (DEFAULT_BODY, DEFAULT_CONTEXT, 0));
+        assert!(roomy.memory_bytes < 8000 * MIB && roomy.tiles == (1, 1));
+        let tighter = plan(2500).window.unwrap();
+        assert!(tighter.body < DEFAULT_BODY && tighter.body >= 16 && tighter.scratch_bytes == 0, "{tighter:?}");
+        let spilling = plan(1000);
+        let window = spilling.window.unwrap();
+        assert!(window.scratch_bytes > 0 && window.body == DEFAULT_BODY, "{window:?}");
+        assert!(spilling.memory_bytes <= 1000 * MIB);
+        let tiled = plan(300);
+        assert!(tiled.tiles != (1, 1) && tiled.memory_bytes <= 300 * MIB, "{tiled:?}");
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused_with_the_least_that_would() {
+        let least = choose(Reach::Window, WindowOptions::default(), None, 60 * MIB, u64::MAX).unwrap_err();
+        assert!(least.memory_bytes > 60 * MIB);
+        assert!(choose(Reach::Window, WindowOptions::default(), None, least.memory_bytes, u64::MAX).is_ok());
+        let causal = choose(Reach::Causal { lookahead: 1 }, WindowOptions::default(), None, 60 * MIB, 0).unwrap_err();
+        assert_eq!((causal.tiles, causal.window), ((1, 1), None));
+    }
+
+    #[test]
+    fn what_the_user_says_is_kept() {
+        let options = WindowOptions { body: Some(30), context: Some(5), offload: Offload::Never };
+        let window = choose(Reach::Window, options, None, 4000 * MIB, u64::MAX).unwrap().window.unwrap();
+        assert_eq!((window.body, window.context, window.scratch_bytes), (30, 5, 0));
+        let always = WindowOptions { offload: Offload::Always, ..options };
+        let window = choose(Reach::Window, always, None, 4000 * MIB, u64::MAX).unwrap().window.unwrap();
+        assert_eq!((window.body, window.store_bytes), (30, 0));
+        let full = choose(Reach::Window, always, None, 4000 * MIB, MIB);
+        assert!(full.is_err(), "the disk is full");
+    }
+
+    #[test]
+    fn one_window_over_a_shot_knows_how_long_it_can_be() {
+        let whole = WindowOptions { body: Some(0), context: None, offload: Offload::Never };
+        let window = choose(Reach::Window, whole, None, 2000 * MIB, 0).unwrap().window.unwrap();
+        assert!((20..100).contains(&window.most_frames), "{window:?}");
+        assert!(choose(Reach::Window, whole, Some(10), 2000 * MIB, 0).is_ok());
+        assert!(choose(Reach::Window, whole, Some(10_000), 2000 * MIB, 0).is_err());
+    }
+
+    #[test]
+    fn a_few_frames_take_the_memory_of_a_few() {
+        let few = choose(Reach::Window, WindowOptions::default(), Some(5), 900 * MIB, 0).unwrap();
+        let window = few.window.unwrap();
+        assert_eq!((window.body, window.scratch_bytes), (DEFAULT_BODY, 0));
+    }
+}

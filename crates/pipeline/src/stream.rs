@@ -1,0 +1,169 @@
+//! Networks that take frame after frame: those that see one frame, and those that carry a state forward.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use framelift_engine::{EngineError, Tensor};
+use framelift_frame::Frame;
+use framelift_nets::{Reach, Shot};
+
+use crate::Model;
+use crate::outlet::{Outlet, Sink};
+use crate::pieces::TileGrid;
+
+/// Frames that a shot in f32 is warmed up with, where it takes over from one that overflowed.
+pub(crate) const WARM_UP_FRAMES: usize = 6;
+
+/// A shot in progress.
+pub(crate) struct StreamWork {
+    model: Model,
+    shot: Option<Box<dyn Shot>>,
+    /// Whether `shot` works in f32 because the working precision overflowed.
+    in_full: bool,
+    /// The latest frames of the shot, for a shot that must take over.
+    recent: VecDeque<Frame>,
+    /// Frames of the shot pushed, and results given.
+    pushed: usize,
+    given: usize,
+}
+
+impl StreamWork {
+    pub(crate) fn new(model: Model) -> Self {
+        Self { model, shot: None, in_full: false, recent: VecDeque::new(), pushed: 0, given: 0 }
+    }
+
+    /// Takes the next frame of the shot.
+    pub(crate) fn push<S: Sink>(&mut self, frame: Frame, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        let engine = self.model.engine();
+        let ahead = self.pushed - self.given;
+        let results = engine.upload(&frame).and_then(|input| {
+            let network = self.model.network();
+            self.shot.get_or_insert_with(|| Arc::clone(network).begin()).push(input)
+        });
+        let results = results.map_err(|source| out.failed(source, ahead))?;
+        self.pushed += 1;
+        self.recent.push_back(frame);
+        while self.recent.len() > self.frames_kept() {
+            self.recent.pop_front();
+        }
+        self.deliver(results, false, out)
+    }
+
+    /// Ends the shot.
+    pub(crate) fn finish<S: Sink>(&mut self, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        let Some(shot) = self.shot.take() else { return Ok(()) };
+        let results = shot.finish().map_err(|source| out.failed(source, 0))?;
+        self.deliver(results, true, out)?;
+        self.recent.clear();
+        (self.in_full, self.pushed, self.given) = (false, 0, 0);
+        Ok(())
+    }
+
+    /// How many frames are kept for a shot in f32: none where it could not help.
+    fn frames_kept(&self) -> usize {
+        match self.model.descriptor().reach {
+            _ if self.in_full || self.model.precision() == framelift_engine::Precision::F32 => 0,
+            Reach::Causal { lookahead } => WARM_UP_FRAMES + lookahead + 1,
+            Reach::Frame | Reach::Window => 1,
+        }
+    }
+
+    fn deliver<S: Sink>(&mut self, results: Vec<Tensor>, ended: bool, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        for result in results {
+            match out.download(&**self.model.engine(), &result, 0) {
+                Ok(frame) => {
+                    out.give(frame)?;
+                    self.given += 1;
+                }
+                Err(EngineError::NonFinite { .. }) if !self.recent.is_empty() => return self.again(ended, out),
+                Err(source) => return Err(out.failed(source, 0)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the results that are due in f32, and goes on so to the end of the shot.
+    fn again<S: Sink>(&mut self, ended: bool, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        let full = self.model.in_full().map_err(|source| out.failed(source, 0))?;
+        let Some(full) = full else { return Ok(()) };
+        let carries_state = matches!(full.descriptor().reach, Reach::Causal { .. });
+        out.notice_full(self.model.precision(), 0, if carries_state { "the shot goes on" } else { "it is made again" });
+        let mut shot = full.begin();
+        let mut results = Vec::new();
+        // Results of frames that were given before only warm the state up.
+        let mut skip = (self.given + self.recent.len()).saturating_sub(self.pushed);
+        let mut take = |made: Vec<Tensor>| {
+            for result in made {
+                match skip.checked_sub(1) {
+                    Some(left) => skip = left,
+                    None => results.push(result),
+                }
+            }
+        };
+        for frame in &self.recent {
+            let made = self.model.engine().upload(frame).and_then(|input| shot.push(input));
+            take(made.map_err(|source| out.failed(source, 0))?);
+        }
+        if ended {
+            take(shot.finish().map_err(|source| out.failed(source, 0))?);
+        } else if carries_state {
+            self.shot = Some(shot);
+            self.in_full = true;
+        }
+        for result in results {
+            let frame = out.download(&**self.model.engine(), &result, 0).map_err(|source| out.failed(source, 0))?;
+            out.give(frame)?;
+            self.given += 1;
+        }
+        Ok(())
+    }
+}
+
+/// One frame after another in tiles, by a network that sees one frame.
+pub(crate) struct TiledWork {
+    model: Model,
+    grid: TileGrid,
+}
+
+impl TiledWork {
+    pub(crate) fn new(model: Model, grid: TileGrid) -> Self {
+        Self { model, grid }
+    }
+
+    /// Takes the next frame.
+    pub(crate) fn push<S: Sink>(&mut self, frame: &Frame, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        let scale = self.model.descriptor().scale;
+        let Some(size) = frame.size().scaled(scale) else {
+            return Err(out.failed(EngineError::Shape(format!("{} times {scale} is too large", frame.size())), 0));
+        };
+        let mut whole = Frame::black(size, frame.time, frame.duration_ticks);
+        let mut noticed = false;
+        for tile in self.grid.tiles() {
+            let piece = self.grid.cut_out(frame, tile);
+            let made = match self.piece(&piece, false) {
+                Err(EngineError::NonFinite { .. }) if self.model.precision() != framelift_engine::Precision::F32 => {
+                    if !std::mem::replace(&mut noticed, true) {
+                        out.notice_full(self.model.precision(), 0, "it is made again");
+                    }
+                    self.piece(&piece, true)
+                }
+                made => made,
+            };
+            let made = made.map_err(|source| out.failed(source, 0))?;
+            self.grid.add(&mut whole, tile, &made, scale);
+        }
+        out.give(whole)
+    }
+
+    fn piece(&self, piece: &Frame, in_full: bool) -> Result<Frame, EngineError> {
+        let engine = self.model.engine();
+        let network = if in_full { self.model.in_full()? } else { None };
+        let mut shot = network.unwrap_or_else(|| Arc::clone(self.model.network())).begin();
+        let mut results = shot.push(engine.upload(piece)?)?;
+        results.extend(shot.finish()?);
+        match &results[..] {
+            [result] => engine.download(result, piece.time, piece.duration_ticks),
+            _ => Err(EngineError::Shape(format!("{} results of one frame", results.len()))),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Networks that see windows of a shot: frames are gathered, the grid says when a window is whole, results leave one at a
+//! time.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use framelift_engine::{EngineError, Tensor};
+use framelift_frame::Frame;
+use framelift_nets::{FeatureId, FeatureStore, Network};
+use framelift_shots::{Grid, Window};
+
+use crate::outlet::{Outlet, Sink};
+use crate::plan::{Offload, SessionPlan, WindowPlan};
+use crate::store::ScratchStore;
+use crate::{Model, SessionError};
+
+/// A shot in progress.
+pub(crate) struct WindowWork {
+    model: Model,
+    plan: SessionPlan,
+    window: WindowPlan,
+    grid: Grid,
+    store: ScratchStore,
+    /// Frames of the shot that are still needed, from number `first` on.
+    frames: VecDeque<Frame>,
+    first: u64,
+    /// Where the next body begins.
+    start: u64,
+}
+
+impl WindowWork {
+    pub(crate) fn new(model: Model, plan: SessionPlan, window: WindowPlan, offload: Offload, folder: PathBuf) -> Self {
+        let folder = (offload != Offload::Never).then_some(folder);
+        let store = ScratchStore::new(model.engine().clone(), window.store_limit_bytes(), folder);
+        let grid = Grid::new(window.body, window.context);
+        Self { model, plan, window, grid, store, frames: VecDeque::new(), first: 0, start: 0 }
+    }
+
+    fn seen(&self) -> u64 {
+        self.first + self.frames.len() as u64
+    }
+
+    /// Takes the next frame of the shot.
+    pub(crate) fn push<S: Sink>(&mut self, frame: Frame, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        if self.window.body == 0 && self.seen() >= self.window.most_frames.max(1) {
+            return Err(SessionError::ShotTooLong { time: frame.time, most_frames: self.window.most_frames }.into());
+        }
+        self.frames.push_back(frame);
+        self.run(false, out)
+    }
+
+    /// Ends the shot.
+    pub(crate) fn finish<S: Sink>(&mut self, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        self.run(true, out)?;
+        self.frames.clear();
+        (self.first, self.start) = (0, 0);
+        Ok(())
+    }
+
+    /// Runs the windows that are whole.
+    fn run<S: Sink>(&mut self, ended: bool, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        while let Some(window) = self.grid.window(self.start, self.seen(), ended) {
+            if self.plan.grid.count() == 1 {
+                self.whole(&window, out)?
+            } else {
+                self.tiled(&window, out)?
+            }
+            self.start = window.body.end;
+            let needed = self.start.saturating_sub(self.window.context);
+            let done = (needed - self.first).min(self.frames.len() as u64);
+            self.frames.drain(..done as usize);
+            self.first += done;
+        }
+        Ok(())
+    }
+
+    fn frames_of(&self, window: &Window) -> impl Iterator<Item = &Frame> {
+        self.frames.range((window.first - self.first) as usize..(window.end - self.first) as usize)
+    }
+
+    fn whole<S: Sink>(&mut self, window: &Window, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        let engine = self.model.engine();
+        let inputs: Result<Vec<Tensor>, _> = self.frames_of(window).map(|frame| engine.upload(frame)).collect();
+        let inputs = inputs.map_err(|source| out.failed(source, 0))?;
+        let mut part = Part { out, results: Results::Given, share: (0.0, 1.0), noticed: false };
+        run_part(&self.model, &self.plan, &mut self.store, &inputs, keep(window), &mut part)
+    }
+
+    fn tiled<S: Sink>(&mut self, window: &Window, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        let engine = self.model.engine();
+        let scale = self.model.descriptor().scale;
+        let Some(size) = self.plan.padded.scaled(scale) else {
+            let what = format!("{} times {scale} is too large", self.plan.padded);
+            return Err(out.failed(EngineError::Shape(what), 0));
+        };
+        let kept =
+            self.frames.range((window.body.start - self.first) as usize..(window.body.end - self.first) as usize);
+        let mut results: Vec<Frame> = kept.map(|frame| Frame::black(size, frame.time, frame.duration_ticks)).collect();
+        let (tiles, count) = (self.plan.grid.clone(), self.plan.grid.count() as f64);
+        let mut noticed = false;
+        for (n, tile) in tiles.tiles().enumerate() {
+            let inputs: Result<Vec<Tensor>, _> =
+                self.frames_of(window).map(|frame| engine.upload(&tiles.cut_out(frame, tile))).collect();
+            let inputs = inputs.map_err(|source| out.failed(source, 0))?;
+            let mut add = |index: usize, piece: &Frame| tiles.add(&mut results[index], tile, piece, scale);
+            let share = (n as f64 / count, 1.0 / count);
+            let mut part = Part { out, results: Results::Added(&mut add), share, noticed };
+            run_part(&self.model, &self.plan, &mut self.store, &inputs, keep(window), &mut part)?;
+            noticed = part.noticed;
+        }
+        results.into_iter().try_for_each(|result| out.give(result))
+    }
+}
+
+/// The body of a window, counted from the first frame it sees.
+fn keep(window: &Window) -> Range<usize> {
+    let keep = window.keep();
+    keep.start as usize..keep.end as usize
+}
+
+/// What becomes of the results of a part of a window.
+enum Results<'a> {
+    /// They are the session's.
+    Given,
+    /// They are pieces, by their number in the body.
+    Added(&'a mut (dyn FnMut(usize, &Frame) + Send)),
+}
+
+/// A window, or a tile of one, on its way out.
+struct Part<'a, 'b, S: Sink> {
+    out: &'a mut Outlet<'b, S>,
+    results: Results<'a>,
+    /// Where in the window's work the part begins, and how much of it it is.
+    share: (f64, f64),
+    /// Whether the user was told that this window is run again.
+    noticed: bool,
+}
+
+impl<S: Sink> Part<'_, '_, S> {
+    /// How far ahead of the next result to be given the result `index` of the body is.
+    fn ahead(&self, index: usize) -> usize {
+        match self.results {
+            Results::Given => 0,
+            Results::Added(_) => index,
+        }
+    }
+
+    fn result(&mut self, index: usize, frame: Frame) -> Result<(), S::Error> {
+        match &mut self.results {
+            Results::Given => self.out.give(frame),
+            Results::Added(add) => {
+                add(index, &frame);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Runs the network over a window or a tile of one, in f32 from the first result on that is not finite.
+fn run_part<S: Sink>(
+    model: &Model,
+    plan: &SessionPlan,
+    store: &mut ScratchStore,
+    inputs: &[Tensor],
+    keep: Range<usize>,
+    part: &mut Part<'_, '_, S>,
+) -> Result<(), S::Error> {
+    let mut next = keep.start;
+    let store_bytes = plan.window.map_or(0, |window| window.store_limit_bytes());
+    store.reset(store_bytes);
+    let mut ended = attempt(model, &**model.network(), store, inputs, keep.clone(), &mut next, part);
+    if let Err(Stop::Engine(EngineError::NonFinite { .. })) = ended {
+        let ahead = part.ahead(next - keep.start);
+        if let Some(full) = model.in_full().map_err(|source| part.out.failed(source, ahead))? {
+            if !std::mem::replace(&mut part.noticed, true) {
+                part.out.notice_full(model.precision(), ahead, "its window is run again");
+            }
+            store.reset(plan.store_bytes_in_full(model.descriptor(), model.precision()));
+            ended = attempt(model, &*full, store, inputs, keep.clone(), &mut next, part);
+        }
+    }
+    store.reset(store_bytes);
+    match ended {
+        Ok(()) if next == keep.end => Ok(()),
+        Ok(()) => {
+            let (got, expected) = ((next - keep.start) as u64, (keep.end - keep.start) as u64);
+            Err(SessionError::Count { got, expected }.into())
+        }
+        Err(Stop::Sink(error)) => Err(error),
+        Err(Stop::Engine(source)) => Err(part.out.failed(source, part.ahead(next - keep.start))),
+    }
+}
+
+/// Why a run over a window ended.
+enum Stop<E> {
+    Engine(EngineError),
+    Sink(E),
+}
+
+/// What stands for a sink's error on its way through the network.
+fn stopped() -> EngineError {
+    EngineError::Unsupported { engine: "the session", what: "go on".into() }
+}
+
+fn attempt<S: Sink>(
+    model: &Model,
+    network: &dyn Network,
+    store: &mut ScratchStore,
+    inputs: &[Tensor],
+    keep: Range<usize>,
+    next: &mut usize,
+    part: &mut Part<'_, '_, S>,
+) -> Result<(), Stop<S::Error>> {
+    let pixels = inputs.first().map_or(0, |input| input.shape().pixels());
+    let due = network.descriptor().stored_values_per_pixel * (pixels * inputs.len()) as u64;
+    let (from, share) = part.share;
+    // The store and the network's outlet both lead to the sink, in turn.
+    let shared = Mutex::new((part, None));
+    let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+    let put = AtomicU64::new(0);
+    let mut on_put = |values: u64| {
+        let before = put.fetch_add(values, Ordering::Relaxed);
+        let step = |values: u64| values * STEPS / due.max(1);
+        if step(before) == step(before + values) {
+            return Ok(());
+        }
+        let done = ((before + values) as f64 / due as f64).min(1.0);
+        let (part, failure) = &mut *lock();
+        part.out.sink.inside_window(from + share * done).map_err(|error| {
+            *failure = Some(error);
+            stopped()
+        })
+    };
+    let mut watched = Watched { store, on_put: &mut on_put };
+    let first = keep.start;
+    let range = *next..keep.end;
+    let mut emit = |tensor: Tensor| {
+        let (part, failure) = &mut *lock();
+        let index = *next - first;
+        let frame = part.out.download(&**model.engine(), &tensor, part.ahead(index))?;
+        drop(tensor);
+        part.result(index, frame).map_err(|error| {
+            *failure = Some(error);
+            stopped()
+        })?;
+        *next += 1;
+        Ok(())
+    };
+    let ended = network.window(inputs, range, &mut watched, &mut emit);
+    let (_, failure) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match (failure, ended) {
+        (Some(failure), _) => Err(Stop::Sink(failure)),
+        (None, ended) => ended.map_err(Stop::Engine),
+    }
+}
+
+/// How often a window tells how far it is.
+const STEPS: u64 = 100;
+
+/// Tells of every feature that is put.
+struct Watched<'a> {
+    store: &'a mut ScratchStore,
+    on_put: &'a mut (dyn FnMut(u64) -> Result<(), EngineError> + Send),
+}
+
+impl FeatureStore for Watched<'_> {
+    fn put(&mut self, feature: Tensor) -> Result<FeatureId, EngineError> {
+        let values = feature.shape().len() as u64;
+        let id = self.store.put(feature)?;
+        (self.on_put)(values)?;
+        Ok(id)
+    }
+
+    fn get(&mut self, id: FeatureId) -> Result<Tensor, EngineError> {
+        self.store.get(id)
+    }
+
+    fn release(&mut self, id: FeatureId) {
+        self.store.release(id);
+    }
+}
