@@ -9,6 +9,7 @@
 
 pub mod cuts;
 pub mod grid;
+mod likeness;
 mod luma;
 
 pub use cuts::CutDetector;

@@ -26,15 +26,14 @@ pub(crate) fn luma_size(size: Size) -> Size {
     Size::new(fit(size.width), fit(size.height))
 }
 
-/// The grey picture of a frame: BT.709 luma of the RGB samples, each pixel the mean of those it covers.
-///
-/// `None` for a frame without pixels.
-pub(crate) fn luma(frame: &Frame, size: Size) -> Option<Arc<Luma>> {
+/// The grey picture of a frame: BT.709 luma of the RGB samples, each pixel the mean of those it covers. A frame
+/// without pixels is black.
+pub(crate) fn luma(frame: &Frame, size: Size) -> Arc<Luma> {
+    let mut picture = blank(size);
     if frame.size().is_empty() {
-        return None;
+        return Arc::new(picture);
     }
     let (columns, rows) = (spans(frame.size().width, size.width), spans(frame.size().height, size.height));
-    let mut picture = blank(size)?;
     let mut sums = vec![0u64; frame.size().width as usize];
     for (span, out) in rows.iter().zip(picture.y_plane.rows_mut()) {
         sums.fill(0);
@@ -52,7 +51,7 @@ pub(crate) fn luma(frame: &Frame, size: Size) -> Option<Arc<Luma>> {
             *out = u8::try_from(total / covered / 257).unwrap_or(u8::MAX);
         }
     }
-    Some(Arc::new(picture))
+    Arc::new(picture)
 }
 
 /// For each of `to` pixels in a row, the pixels of `from` it covers: at least one.
@@ -61,19 +60,19 @@ fn spans(from: u32, to: u32) -> Vec<std::ops::Range<usize>> {
     (0..to).map(|i| at(i)..at(i + 1).max(at(i) + 1)).collect()
 }
 
-/// A picture to fill, with the margin the detector's block search may touch.
-fn blank(size: Size) -> Option<Luma> {
+/// A black picture, with the margin the detector's block search may touch.
+#[expect(clippy::expect_used, reason = "grey pictures of 8 bits can be built at every size but zero")]
+fn blank(size: Size) -> Luma {
     const MARGIN_PX: usize = 80;
-    let side = |px: u32| NonZeroUsize::new(px as usize);
-    let builder =
-        FrameBuilder::new(side(size.width)?, side(size.height)?, ChromaSubsampling::Monochrome, NonZeroU8::new(8)?);
-    builder
+    const BITS: NonZeroU8 = NonZeroU8::new(8).expect("eight is not zero");
+    let side = |px: u32| NonZeroUsize::new(px as usize).unwrap_or(NonZeroUsize::MIN);
+    FrameBuilder::new(side(size.width), side(size.height), ChromaSubsampling::Monochrome, BITS)
         .luma_padding_left(MARGIN_PX)
         .luma_padding_right(MARGIN_PX)
         .luma_padding_top(MARGIN_PX)
         .luma_padding_bottom(MARGIN_PX)
         .build()
-        .ok()
+        .expect("grey pictures of 8 bits can be built at every size")
 }
 
 #[cfg(test)]
@@ -97,17 +96,18 @@ mod tests {
             (Size::new(97, 65), Size::new(97, 65)),
         ] {
             assert_eq!(luma_size(size), due, "{size}");
-            let picture = luma(&frame(size, |_| [65535; 3]), due).unwrap();
+            let picture = luma(&frame(size, |_| [65535; 3]), due);
             assert!(picture.y_plane.pixels().all(|v| v == 255), "{size}");
         }
-        assert!(luma(&frame(Size::new(0, 5), |_| [0; 3]), Size::new(64, 64)).is_none());
+        let none = luma(&frame(Size::new(0, 5), |_| [0; 3]), Size::new(64, 64));
+        assert!(none.y_plane.pixels().all(|v| v == 0));
     }
 
     #[test]
     fn pixels_are_means_of_bt709_luma() {
         let size = Size::new(640, 128);
         let halves = frame(size, |i| if i % 2 == 0 { [65535, 0, 0] } else { [0, 65535, 0] });
-        let picture = luma(&halves, luma_size(size)).unwrap();
+        let picture = luma(&halves, luma_size(size));
         let due = (0.2126 + 0.7152) / 2.0 * 255.0;
         assert!(picture.y_plane.pixels().all(|v| (f64::from(v) - due).abs() <= 1.0));
     }
