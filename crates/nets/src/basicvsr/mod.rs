@@ -21,7 +21,7 @@ use crate::blocks::{LEAKY, ResidualBlocks, Upsampler, prepare};
 use crate::network::Emit;
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
-use crate::spynet::{Spynet, SpynetWeights};
+use crate::spynet::{PYRAMID_VALUES, Pyramid, Spynet, SpynetWeights};
 use crate::store::FeatureStore;
 use crate::window::{self, WindowShot};
 use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, known};
@@ -100,11 +100,11 @@ impl BasicVsrWeights {
         2 * self.spynet.macs() + self.backward.macs() + self.forward.macs() + self.fusion.macs() + self.upsampler.macs()
     }
 
-    /// Values alive at once for each input pixel of a window of one frame: the frame, two pyramids of four thirds of
-    /// it, the features carried on, and the upsampler's. Pictures count two.
+    /// Values alive at once for each input pixel of a window of one frame: the frame, pyramids, the features carried
+    /// on, and the upsampler's. Pictures count two.
     pub(crate) fn values(&self) -> u64 {
         let channels = self.channels as u64;
-        6 + 2 * 8 + channels + Upsampler::values(channels)
+        6 + 2 * PYRAMID_VALUES + channels + Upsampler::values(channels)
     }
 
     pub(crate) fn prepare(&self, engine: Arc<dyn Engine>, precision: Precision) -> Result<BasicVsr, EngineError> {
@@ -181,7 +181,7 @@ struct Pass<'n> {
     network: &'n BasicVsr,
     blocks: &'n ResidualBlocks<Conv>,
     /// The frame before and its features.
-    before: Option<(crate::spynet::Pyramid, Tensor)>,
+    before: Option<(Pyramid, Tensor)>,
 }
 
 impl<'n> Pass<'n> {

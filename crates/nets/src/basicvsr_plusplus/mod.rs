@@ -30,7 +30,7 @@ use framelift_engine::{ConvSpec, Engine, EngineError, Precision};
 use crate::blocks::{LEAKY, ResidualBlocks, Upsampler};
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
-use crate::spynet::SpynetWeights;
+use crate::spynet::{PYRAMID_VALUES, SpynetWeights};
 use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, known};
 
 use align::AlignWeights;
@@ -156,12 +156,13 @@ impl BasicVsrPlusPlusWeights {
         )
     }
 
-    /// Values alive at once for each input pixel of a window of one frame: the frame, its features of all branches,
-    /// those of two frames before, and what aligns them or the upsampler's. Pictures count two.
+    /// Values alive at once for each input pixel of a window of one frame: the frame, a branch's features of two frames
+    /// before, pyramids, and then what aligns these for the last branch, the frame's own features at hand, or the
+    /// upsampler's. Pictures count two.
     fn values(&self) -> u64 {
         let channels = self.channels as u64;
-        let work = Upsampler::values(channels).max(self.branches[0].align.values(channels));
-        6 + self.per_pixel((BRANCHES.len() as u64 + 3) * channels + 2 * FLOW_VALUES + work)
+        let align = BRANCHES.len() as u64 * channels + self.branches[0].align.values(channels);
+        6 + self.per_pixel(2 * channels + 2 * PYRAMID_VALUES + align.max(Upsampler::values(channels)))
     }
 }
 

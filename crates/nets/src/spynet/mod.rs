@@ -30,6 +30,9 @@ const MULTIPLE: usize = 1 << (LEVELS - 1);
 /// Input and output channels of the convolutions of a level.
 const CHANNELS: [(usize, usize); 5] = [(8, 32), (32, 64), (64, 32), (32, 16), (16, 2)];
 
+/// Values of a frame's pyramid for each of its pixels, rounded up: four thirds of the frame, f32, counted twice.
+pub(crate) const PYRAMID_VALUES: u64 = 8;
+
 /// The weights of the network.
 pub(crate) struct SpynetWeights {
     mean: Vec<f32>,

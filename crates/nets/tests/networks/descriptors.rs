@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use framelift_engine::reference::ReferenceEngine;
-use framelift_engine::{Engine, EngineError, Precision};
-use framelift_nets::{Checkpoint, Reach, builtin, detect};
+use framelift_engine::{Engine, EngineError, HostTensor, Precision, Tensor};
+use framelift_nets::{Checkpoint, Descriptor, MemoryStore, Network, Reach, builtin, detect};
 use framelift_testkit::synth;
 
-use crate::{checkpoint, network, noise, run};
+use crate::counting::CountingEngine;
+use crate::{checkpoint, fastest_engine, network, noise, run};
 
 #[test]
 fn hyperparameters_are_read_off_the_tensors() {
@@ -39,6 +40,107 @@ fn hyperparameters_are_read_off_the_tensors() {
 }
 
 #[test]
+fn numbers_of_large_networks_are_read_off_the_tensors() {
+    // Architecture, variant, scale, reach, multiple and smallest side.
+    type Said = (&'static str, &'static str, u32, Reach, u32, u32);
+    let window = Reach::Window;
+    let due: [(_, Said); 8] = [
+        (synth::basicvsr(64, 5), ("BasicVSR", "64 channels, 5 blocks", 4, window, 1, 64)),
+        (synth::basicvsr_plusplus(32, 7, false), ("BasicVSR++", "32 channels, 7 blocks", 4, window, 1, 64)),
+        (synth::basicvsr_plusplus(16, 1, true), ("BasicVSR++", "16 channels, 1 block, same size", 1, window, 4, 256)),
+        (
+            synth::realbasicvsr(16, 2, 3),
+            ("RealBasicVSR", "16 channels, 2 blocks, 3 blocks of cleaning", 4, window, 1, 64),
+        ),
+        (synth::rrdbnet(64, 32, 6, 4), ("RRDBNet", "64 features, 6 blocks", 4, Reach::Frame, 1, 1)),
+        (synth::rrdbnet(32, 16, 1, 4), ("RRDBNet", "32 features, 1 block", 4, Reach::Frame, 1, 1)),
+        (synth::rrdbnet(16, 8, 2, 2), ("RRDBNet", "16 features, 2 blocks", 2, Reach::Frame, 2, 2)),
+        (synth::rrdbnet(16, 8, 2, 1), ("RRDBNet", "16 features, 2 blocks", 1, Reach::Frame, 4, 4)),
+    ];
+    for (arrays, due) in due {
+        let d = detect(&checkpoint("synthetic", &arrays)).unwrap().descriptor().clone();
+        let said = (d.architecture, d.variant.as_str(), d.scale, d.reach, d.size_multiple, d.min_side_px);
+        assert_eq!(said, due);
+        assert_eq!(d.parameters, arrays.values().map(|a| a.values.len() as u64).sum::<u64>());
+        assert_eq!(d.held_values_per_pixel > 0, d.reach == window);
+        assert_eq!(d.stored_values_per_pixel > 0, d.reach == window);
+    }
+}
+
+/// Networks in proportions like those of the published ones, each with a size that SPyNet does not stretch.
+fn large_networks() -> [(Checkpoint, usize); 6] {
+    [
+        (synth::basicvsr(32, 2), 32),
+        (synth::basicvsr_plusplus(32, 1, false), 32),
+        (synth::basicvsr_plusplus(32, 1, true), 128),
+        (synth::realbasicvsr(32, 1, 2), 32),
+        (synth::rrdbnet(32, 16, 1, 4), 16),
+        (synth::rrdbnet(32, 16, 1, 2), 32),
+    ]
+    .map(|(arrays, side)| (checkpoint("synthetic", &arrays), side))
+}
+
+/// Runs all frames, each result dropped as soon as it is there.
+fn run_and_drop(network: &Arc<dyn Network>, engine: &dyn Engine, frames: &[HostTensor]) {
+    let frames: Vec<Tensor> = frames.iter().map(|f| engine.from_host(f, Precision::F32).unwrap()).collect();
+    if network.descriptor().reach == Reach::Window {
+        network.window(&frames, 0..frames.len(), &mut MemoryStore::new(), &mut |_| Ok(())).unwrap();
+    } else {
+        let mut shot = Arc::clone(network).begin();
+        frames.into_iter().for_each(|frame| drop(shot.push(frame).unwrap()));
+    }
+}
+
+#[test]
+fn multiply_adds_said_are_multiply_adds_done() {
+    for (checkpoint, side) in large_networks() {
+        let (_, engine) = fastest_engine();
+        let counting = Arc::new(CountingEngine::new(engine));
+        let engine: Arc<dyn Engine> = counting.clone();
+        let network = network(&checkpoint, &engine, Precision::F32);
+        let macs = [3, 4].map(|count| {
+            run_and_drop(&network, &*engine, &noise(count, side, side));
+            counting.take_macs()
+        });
+        let Descriptor { architecture, macs_per_pixel, .. } = *network.descriptor();
+        // A pixel's share is rounded up.
+        let (frame, said) = (macs[1] - macs[0], macs_per_pixel * (side * side) as u64);
+        assert!(frame <= said && said - frame <= 3 * (side * side) as u64, "{architecture}: {frame} of {said}");
+    }
+}
+
+/// What a further frame of a window takes is what its network says, and so is the most that is taken at once.
+#[test]
+fn values_of_windows_are_those_taken() {
+    for (checkpoint, side) in large_networks() {
+        if detect(&checkpoint).unwrap().descriptor().reach != Reach::Window {
+            continue;
+        }
+        let peak_values = [1, 2, 3].map(|count| {
+            let reference = Arc::new(ReferenceEngine::new());
+            let engine: Arc<dyn Engine> = reference.clone();
+            let network = network(&checkpoint, &engine, Precision::F32);
+            run_and_drop(&network, &*engine, &noise(count, side, side));
+            assert_eq!(reference.memory().used_bytes, 0, "a finished window holds nothing");
+            (reference.memory().peak_bytes / 4 / (side * side)) as u64
+        });
+        let d = detect(&checkpoint).unwrap().descriptor().clone();
+        println!(
+            "{}: {peak_values:?} of {} and {} a frame",
+            d.architecture, d.values_per_pixel, d.stored_values_per_pixel
+        );
+        // Flows and frames are f32, so that what they count double is single here.
+        let frame = (peak_values[2] - peak_values[1]) as f64;
+        let (stored, held) = (d.stored_values_per_pixel as f64, d.held_values_per_pixel as f64);
+        assert!((frame - stored - held / 2.0).abs() <= 1.0, "{}: {frame} of {stored} + {held}", d.architecture);
+        for (frames, peak) in [1, 2, 3].into_iter().zip(peak_values) {
+            let said = d.values_per_pixel + (frames - 1) * (d.held_values_per_pixel + d.stored_values_per_pixel);
+            assert!(peak <= said && peak * 10 >= said * 9, "{}: {frames} frames, {peak} of {said}", d.architecture);
+        }
+    }
+}
+
+#[test]
 fn the_built_in_models_are_whole_and_described() {
     assert_eq!(builtin::names().collect::<Vec<_>>(), ["lift-x4", "lift-x2"]);
     for (name, scale) in [("lift-x4", 4), ("lift-x2", 2)] {
@@ -53,10 +155,17 @@ fn the_built_in_models_are_whole_and_described() {
 /// The memory that a network says it needs is what it takes: enough, and not much more.
 #[test]
 fn values_per_pixel_bound_the_memory_taken() {
-    let checkpoints: Vec<Checkpoint> = [synth::compact(24, 3, 2), synth::compact(16, 2, 4), synth::lift(32, 2, 4)]
-        .iter()
-        .map(|arrays| checkpoint("synthetic", arrays))
-        .collect();
+    let checkpoints: Vec<Checkpoint> = [
+        synth::compact(24, 3, 2),
+        synth::compact(16, 2, 4),
+        synth::lift(32, 2, 4),
+        synth::rrdbnet(32, 16, 1, 4),
+        synth::rrdbnet(32, 16, 1, 2),
+        synth::rrdbnet(64, 32, 1, 4),
+    ]
+    .iter()
+    .map(|arrays| checkpoint("synthetic", arrays))
+    .collect();
     for checkpoint in checkpoints {
         let (height, width) = (20, 30);
         let reference = Arc::new(ReferenceEngine::new());

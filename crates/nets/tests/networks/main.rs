@@ -6,9 +6,13 @@
     reason = "helpers of tests fail as tests do, and say what they measured"
 )]
 
+mod counting;
 mod descriptors;
+mod dialects;
 mod golden;
+mod precision;
 mod shots;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
