@@ -174,9 +174,9 @@ mod tests {
     fn frame(size: Size, scene: usize, shift: usize, number: usize) -> Frame {
         let at = |i: usize| {
             let (x, y) = ((i % size.width as usize + shift) as u64, (i / size.width as usize) as u64);
-            let mut n = x / 12 ^ (y / 12) << 20 ^ (scene as u64) << 40;
-            n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            let mut n = (x / 12) ^ ((y / 12) << 20) ^ ((scene as u64) << 40);
+            n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             (n >> 33) as u16
         };
         let plane = Plane::new(size, (0..size.pixels() as usize).map(at).collect()).unwrap();

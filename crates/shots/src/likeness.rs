@@ -161,9 +161,9 @@ mod tests {
 
     /// Cells of random grey, 12 px a side.
     fn cells(seed: u64, x: usize, y: usize) -> u8 {
-        let mut n = (x / 12) as u64 ^ ((y / 12) as u64) << 20 ^ seed << 40;
-        n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let mut n = ((x / 12) as u64) ^ (((y / 12) as u64) << 20) ^ (seed << 40);
+        n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (n >> 33) as u8
     }
 

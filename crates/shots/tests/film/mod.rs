@@ -103,7 +103,7 @@ pub(crate) fn stretches(data: &Path) -> Vec<Stretch> {
 /// The pictures forwards and backwards, twice: as good a stretch, at a quarter of the decoding.
 fn there_and_back(pictures: Vec<Picture>) -> Vec<Picture> {
     let last = pictures.len() - 1;
-    let order = (0..4 * last).map(|t| if t / last % 2 == 0 { t % last } else { last - t % last });
+    let order = (0..4 * last).map(|t| if (t / last).is_multiple_of(2) { t % last } else { last - t % last });
     order.map(|n| pictures[n].clone()).collect()
 }
 
@@ -275,10 +275,10 @@ pub(crate) fn assemble(stretches: &[Stretch], seed: u64) -> Film {
             Some(Transition::ThroughBlack(frames)) => {
                 let start = film.pictures.len() - frames;
                 let black = plain(0);
-                for i in 0..frames {
+                for (i, picture) in shot[..frames].iter_mut().enumerate() {
                     let weight = (i + 1) as f32 / frames as f32;
                     film.pictures[start + i] = mix(&film.pictures[start + i], &black, weight);
-                    shot[i] = mix(&black, &shot[i], weight);
+                    *picture = mix(&black, picture, weight);
                 }
                 film.fades.push(start..start + 2 * frames);
             }
