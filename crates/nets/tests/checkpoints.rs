@@ -392,6 +392,37 @@ fn published_checkpoints_are_recognised() {
     assert_eq!(known::identify(&builtin::checkpoint("lift-x4").unwrap().unwrap()), None);
 }
 
+#[test]
+fn published_names_count_where_the_network_is_the_one_published() {
+    let plusplus = synth::to_safetensors(&synth::basicvsr_plusplus(64, 1, false));
+    let small = synth::to_safetensors(&synth::basicvsr_plusplus(16, 1, false));
+    let path = "films/basicvsr_plusplus_c64n7_8x1_300k_vimeo90k_bd_20210305-ab315ab1.pth";
+    let named = |name: &str, file: &[u8]| known::identify(&Checkpoint::from_bytes(name, file).unwrap()).map(|k| k.name);
+    assert_eq!(named(path, &plusplus), Some("basicvsr_plusplus_c64n7_8x1_300k_vimeo90k_bd"));
+    assert_eq!(named(path, &small), None, "another size");
+    assert_eq!(named("basicvsr_plusplus_c64n7_8x1_300k_vimeo90k_bd/mine.pth", &plusplus), None, "a folder's name");
+    let descriptor = detect(&Checkpoint::from_bytes(path, &plusplus).unwrap()).unwrap().descriptor().clone();
+    assert!(descriptor.purpose.contains("softened and shrunk") && descriptor.licence.unwrap().contains("Apache-2.0"));
+
+    let anime = synth::to_safetensors(&synth::rrdbnet(64, 2, 6, 4));
+    assert_eq!(named("RealESRGAN_x4plus_anime_6B.pth", &anime), Some("RealESRGAN_x4plus_anime_6B"));
+    assert_eq!(named("RealESRGAN_x4plus.pth", &anime), None, "6 blocks");
+    let large = synth::to_safetensors(&synth::rrdbnet(64, 2, 23, 4));
+    assert_eq!(named("RealESRGAN_x4plus.pth", &large), Some("RealESRGAN_x4plus"));
+
+    let basicsr = synth::to_safetensors(&synth::basicvsr(64, 1));
+    assert_eq!(named("BasicVSR_REDS4-543c8261.pth", &basicsr), Some("BasicVSR_REDS4"));
+    assert_eq!(named("basicvsr_reds4_20120409-0e599677.pth", &basicsr), Some("basicvsr_reds4"));
+
+    let mut names: Vec<&str> = known::KNOWN.iter().map(|known| known.name).collect();
+    for (i, name) in names.iter().enumerate() {
+        assert!(names[i + 1..].iter().all(|later| !later.contains(name)), "{name} hides a later one");
+    }
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), known::KNOWN.len());
+}
+
 /// The error of a checkpoint of `arrays`.
 fn refusal(arrays: &Arrays) -> ModelError {
     detect(&open(&synth::to_safetensors(arrays)).unwrap()).unwrap_err()

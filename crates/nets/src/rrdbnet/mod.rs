@@ -144,7 +144,7 @@ impl RrdbNetWeights {
 fn on_repeated(conv: &ConvWeights) -> ConvWeights {
     /// Where tap `tap` of an output at place 0 or 1 falls: before, on, or after.
     fn falls_on(place: usize, tap: usize) -> usize {
-        (place + tap + 1) / 2
+        (place + tap).div_ceil(2)
     }
     let mut weights = vec![0.0; 4 * conv.weights.len()];
     let ins = conv.weights.len() / (9 * conv.outs()).max(1);
