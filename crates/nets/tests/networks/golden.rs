@@ -1,12 +1,13 @@
 //! Networks against what the published implementations give, on every engine.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use framelift_engine::reference::ReferenceEngine;
 use framelift_engine::{Engine, Precision};
 use framelift_nets::{Checkpoint, Detected, builtin, detect};
-use framelift_testkit::golden::Golden;
+use framelift_testkit::golden::{Array, Golden};
 use framelift_testkit::{max_abs_diff_of_frames, ops, synth, test_data};
 
 use crate::{checkpoint, engines, fastest_engine, network, run};
@@ -158,17 +159,37 @@ fn realbasicvsr_uses_the_averaged_generator() {
     check_on(vec![fastest_engine()], "realbasicvsr_c32n2_thres255", &detect(&checkpoint).unwrap());
 }
 
+/// Runs a golden case on the reference engine, whose plain loops take minutes.
+fn check_on_reference(case: &str, arrays: &BTreeMap<String, Array>, cleaning_threshold: Option<f32>) {
+    let detected = detect(&checkpoint("synthetic", arrays)).unwrap();
+    let detected = cleaning_threshold.map_or(detected.clone(), |t| detected.with_cleaning_threshold(t).unwrap());
+    check_on(vec![("reference".to_owned(), Arc::new(ReferenceEngine::new()))], case, &detected);
+}
+
 #[test]
-#[ignore = "the plain loops of the reference take minutes"]
-fn windows_on_the_reference_engine() {
-    let reference = || vec![("reference".to_owned(), Arc::new(ReferenceEngine::new()) as Arc<dyn Engine>)];
-    let detected = |arrays| detect(&checkpoint("synthetic", &arrays)).unwrap();
-    let cleaning = detected(synth::realbasicvsr(32, 2, 2));
-    check_on(reference(), "realbasicvsr_c32n2_thres2", &cleaning.with_cleaning_threshold(2.0).unwrap());
-    check_on(reference(), "realbasicvsr_c32n2_thres255", &cleaning);
-    check_on(reference(), "basicvsr_c64n3", &detected(synth::basicvsr(64, 3)));
-    check_on(reference(), "basicvsrpp_c64n2", &detected(synth::basicvsr_plusplus(64, 2, false)));
-    check_on(reference(), "basicvsrpp_same_c32n1", &detected(synth::basicvsr_plusplus(32, 1, true)));
+#[ignore = "takes minutes"]
+fn basicvsr_on_the_reference() {
+    check_on_reference("basicvsr_c64n3", &synth::basicvsr(64, 3), None);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn basicvsr_plusplus_on_the_reference() {
+    check_on_reference("basicvsrpp_c64n2", &synth::basicvsr_plusplus(64, 2, false), None);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn basicvsr_plusplus_of_the_same_size_on_the_reference() {
+    check_on_reference("basicvsrpp_same_c32n1", &synth::basicvsr_plusplus(32, 1, true), None);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn realbasicvsr_on_the_reference() {
+    let arrays = synth::realbasicvsr(32, 2, 2);
+    check_on_reference("realbasicvsr_c32n2_thres255", &arrays, None);
+    check_on_reference("realbasicvsr_c32n2_thres2", &arrays, Some(2.0));
 }
 
 #[test]
