@@ -2,7 +2,9 @@
 
 mod args;
 mod bench;
+mod degrade;
 mod demo;
+mod measure;
 mod models;
 mod probe;
 mod report;
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
         Command::Probe(args) => probe::probe(args),
         Command::Models(args) => models::models(args),
         Command::Bench(args) => bench::bench(args),
+        Command::Measure(args) => measure::measure(args),
+        Command::Degrade(args) => degrade::degrade(args),
         Command::Demo(args) => demo::demo(args),
     };
     match std::panic::catch_unwind(run).unwrap_or_else(|_| Err(bug())) {

@@ -32,6 +32,8 @@ pub use framelift_pipeline::{
     CancelToken, DEFAULT_BODY, DEFAULT_CONTEXT, Event, Offload, PartSpec, Plan, Progress, Summary, Target,
     WindowOptions, WindowPlan,
 };
+/// How close a film is to another, and the papers' ways to make films worse.
+pub use framelift_quality as quality;
 
 pub use device::{Device, DeviceOptions};
 pub use error::{Error, ErrorKind};

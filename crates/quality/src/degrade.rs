@@ -9,7 +9,10 @@
 //! * BD is a Gaussian of σ 1.6 px on an even window of 12×12, the border repeated, sampled at the centre of each
 //!   4×4 block, rounded once.
 
-use framelift_frame::{Frame, Plane, Size};
+use framelift_frame::{ColorFamily, Frame, Matrix, PixelFormat, Plane, Range, Size};
+use framelift_media::{Encoder, MediaError, MediaInfo, Muxer, Output, OutputVideo, StreamKind, ToYuv, WriteOptions};
+
+use crate::Film;
 
 /// How a film is made worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,15 @@ pub enum Degradation {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DegradeError {
+    /// The film cannot be read or the result not written.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// The film has no frame.
+    #[error("{name} has no frame; give a film with pictures")]
+    NoFrames {
+        /// The film.
+        name: String,
+    },
     /// Sides are no multiples of the scale.
     #[error("{size} does not divide by {scale}, and the result could not be compared; crop the film to {fits} first")]
     Size {
@@ -91,6 +103,60 @@ impl Degradation {
         let planes = frame.planes().each_ref().map(|plane| self.plane(plane, size, &taps));
         Ok(Frame::new(planes, frame.time, frame.duration_ticks)
             .unwrap_or_else(|| Frame::black(size, frame.time, frame.duration_ticks)))
+    }
+
+    /// Degrades a film and writes its pictures alone. Without an encoder in `options` nothing is lost of them: FFV1 in
+    /// Matroska, x264's lossless RGB in MP4 and MOV, or PNG pictures. Gives the number of frames and what had to give way.
+    ///
+    /// `go_on` is asked before each frame; where it says no, nothing is written and the error is
+    /// [`MediaError::Interrupted`].
+    ///
+    /// # Errors
+    /// [`DegradeError`].
+    pub fn film(
+        self,
+        film: &mut Film,
+        output: &Output,
+        options: &WriteOptions,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<(u64, Vec<String>), DegradeError> {
+        let Some((_, video)) = film.info().video_stream() else {
+            return Err(DegradeError::NoFrames { name: film.name().to_owned() });
+        };
+        let (from, size) = (video.size, self.size(video.size)?);
+        let info = if is_lossless(output, options) { as_rgb(film.info()) } else { film.info().clone() };
+        let plan = OutputVideo::plan(&info, size, output, options)?;
+        if is_lossless(output, options) && plan.format.family != ColorFamily::Rgb {
+            let what = format!("{output} holds no RGB, so the pictures would lose");
+            let remedy = "write to a .mkv file or a PNG pattern, or name a --codec".to_owned();
+            return Err(MediaError::Usage { what, remedy }.into());
+        }
+        let mut to_yuv = ToYuv::new(size, &plan)?;
+        let mut encoder = Encoder::new(&plan, output, options)?;
+        let mut muxer = Muxer::create(output, &encoder, &film.demuxer().template()?, options)?;
+        let mut frames = 0;
+        while let Some(frame) = film.next_frame()? {
+            if !go_on() {
+                return Err(MediaError::Interrupted.into());
+            }
+            debug_assert_eq!(frame.size(), from, "frames have the stream's size");
+            encoder.send(to_yuv.push(&self.frame(&frame)?)?)?;
+            while let Some(packet) = encoder.receive()? {
+                muxer.write_video(packet)?;
+            }
+            frames += 1;
+        }
+        if frames == 0 {
+            return Err(DegradeError::NoFrames { name: film.name().to_owned() });
+        }
+        encoder.finish()?;
+        while let Some(packet) = encoder.receive()? {
+            muxer.write_video(packet)?;
+        }
+        let mut notices = plan.notices;
+        notices.extend(muxer.take_notices());
+        muxer.finish()?;
+        Ok((frames, notices))
     }
 
     fn plane(self, plane: &Plane, size: Size, taps: &Taps) -> Plane {
@@ -158,6 +224,26 @@ impl Border {
         };
         inside as usize
     }
+}
+
+/// Whether an output keeps the pictures as they are.
+fn is_lossless(output: &Output, options: &WriteOptions) -> bool {
+    matches!(output, Output::Sequence(_)) || matches!(options.codec.as_deref(), Some("ffv1" | "libx264rgb"))
+}
+
+/// The film as it would be if it were stored as RGB of 8 bits.
+fn as_rgb(info: &MediaInfo) -> MediaInfo {
+    let mut info = info.clone();
+    let main = info.video;
+    for stream in info.streams.iter_mut().filter(|stream| Some(stream.index) == main) {
+        if let StreamKind::Video(video) = &mut stream.kind {
+            video.format =
+                PixelFormat { family: ColorFamily::Rgb, depth: 8, log2_chroma_w: 0, log2_chroma_h: 0, alpha: false };
+            video.format_name = "gbrp".to_owned();
+            (video.color.matrix, video.color.range) = (Matrix::Rgb, Range::Full);
+        }
+    }
+    info
 }
 
 /// Cubic convolution with a = -0.5.
