@@ -136,7 +136,6 @@ pub(in crate::kernels) unsafe fn run<S: Simd, const P1: usize, const P2: usize, 
 unsafe fn block<S: Simd, const P: usize, const N: usize>(s: S, band: &Band<'_>, weights: *const f32, first: usize) {
     let (job, layout) = (band.job, band.layout);
     let plan = job.plan;
-    let direct = Direct::new(job);
     for row in 0..band.rows {
         for column in (0..band.columns).step_by(P) {
             let start = row * plan.stride * layout.row + column * plan.stride * layout.pixel;
@@ -153,14 +152,14 @@ unsafe fn block<S: Simd, const P: usize, const N: usize>(s: S, band: &Band<'_>, 
                 let sums = tile::<S, P, N>(s, left, weights);
                 for n in 0..N {
                     let first = first + n * S::LANES;
-                    let activate = Activate::new(s, job, first);
+                    let (activate, direct) = (Activate::new(s, job, first), Direct::new(job, first));
                     for (p, sums) in sums.iter().enumerate() {
                         if p >= count {
                             break;
                         }
                         let value = activate.apply(sums[n]);
                         match band.sums {
-                            None => direct.store(s, band.top + row, band.left + column + p, first, value),
+                            None => direct.store(s, band.top + row, band.left + column + p, value),
                             Some(to) => {
                                 let position = row * layout.segment + column + p;
                                 s.store(to.add(position * plan.sums + first), value);

@@ -1,7 +1,7 @@
 //! What comes after the sums: bias, activation, scale, addend, pixel shuffle, rounding, the store.
 //!
-//! Where the output has the layout of the sums (no shuffle, padded channels), each vector goes from registers to its
-//! place ([`Direct`]). Else a task keeps the activated sums of its positions in its scratch and writes whole pieces
+//! Where the output has the layout of the sums (padded channels), each vector goes from registers to its place
+//! ([`Direct`]). Else a task keeps the activated sums of its positions in its scratch and writes whole pieces
 //! of output rows ([`Rows`]).
 
 use framelift_engine::Upsample;
@@ -53,7 +53,7 @@ impl Added {
 /// Whether sums can go straight to the output.
 pub(super) fn is_direct(job: &Job<'_>) -> bool {
     let added_fits = job.added.as_ref().is_none_or(|added| added.upsample == Upsample::None);
-    job.plan.shuffle == 1 && !job.output.is_narrow() && added_fits
+    !job.output.is_narrow() && added_fits
 }
 
 /// Bias and activation of one vector of sums, ready in registers.
@@ -91,21 +91,34 @@ impl<S: Simd> Activate<S> {
 /// Stores activated sums straight to the output, the addend added.
 #[derive(Clone, Copy)]
 pub(super) struct Direct<'a> {
-    pub(super) output: &'a View,
-    pub(super) added: Option<&'a View>,
+    output: &'a View,
+    added: Option<&'a View>,
+    /// Factor of the pixel shuffle.
+    shuffle: usize,
+    /// Where the shuffle puts the vector within the square of a position's pixels.
+    row: usize,
+    column: usize,
+    /// The vector's first channel there.
+    channel: usize,
 }
 
 impl<'a> Direct<'a> {
-    pub(super) fn new(job: &'a Job<'_>) -> Self {
-        Self { output: &job.output, added: job.added.as_ref().map(|added| &added.view) }
+    /// For the vector that starts at sum `first`.
+    #[inline(always)]
+    pub(super) fn new(job: &'a Job<'a>, first: usize) -> Self {
+        let (shuffle, stride) = (job.plan.shuffle, job.plan.out_stride);
+        let (row, column) = (first / stride / shuffle, first / stride % shuffle);
+        let added = job.added.as_ref().map(|added| &added.view);
+        Self { output: &job.output, added, shuffle, row, column, channel: first % stride }
     }
 
-    /// Stores the vector of row `y`, column `x` that starts at channel `first`.
+    /// Stores the vector of the sums' row `y`, column `x`.
     ///
     /// # Safety
     /// [`is_direct`] must hold, the position lie in the output, and belong to the task.
     #[inline(always)]
-    pub(super) unsafe fn store<S: Simd>(&self, s: S, y: usize, x: usize, first: usize, mut value: S::V) {
+    pub(super) unsafe fn store<S: Simd>(&self, s: S, y: usize, x: usize, mut value: S::V) {
+        let (y, x, first) = (y * self.shuffle + self.row, x * self.shuffle + self.column, self.channel);
         // SAFETY: output and addend have the sums' layout, so the vector lies inside the pixel in both.
         unsafe {
             if let Some(added) = self.added {

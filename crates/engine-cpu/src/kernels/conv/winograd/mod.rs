@@ -10,6 +10,7 @@
 mod inputs;
 mod outputs;
 
+use self::outputs::Products;
 use super::finish::{Rows, is_direct};
 use super::{Job, Tasks};
 use crate::kernels::gemm::{Left, column_blocks, tile, with_tile};
@@ -64,7 +65,7 @@ struct Layout {
     depth: usize,
     /// The same with padding, in whole blocks.
     padded_depth: usize,
-    /// From a transformed tile to the next. Its products take the place of its inputs.
+    /// From a transformed tile to the next. Where there is one block of weights, products take the place of inputs.
     tile: usize,
     /// From a point of the transformed tiles to the next. Odd in cache lines, to use all of the cache's sets.
     point: usize,
@@ -72,9 +73,12 @@ struct Layout {
     columns: usize,
     /// Inputs of a row of tiles that are not read in their own place: narrow ones, packed to blocks; rows of zeros.
     staged: usize,
-    /// Products of a group on their way to the place of its inputs, where there is more than one block of weights.
+    /// Products of one block of weights, where there are several.
     products: usize,
-    /// Activated sums on their way to [`Rows`].
+    /// From a tile to the next, and from a point to the next, of these.
+    product_tile: usize,
+    product_point: usize,
+    /// Activated sums on their way to [`Rows`], of all tiles.
     sums: usize,
     /// Lines of [`Rows`].
     lines: usize,
@@ -99,12 +103,17 @@ impl Layout {
         }
         let depth = if narrow == 0 { wide - trailing } else { wide + narrow };
         let padded_depth = depth.next_multiple_of(BLOCK);
-        let tile = padded_depth.max(sums);
+        let widest_block = kernels.max_columns * kernels.lanes;
+        let in_place = sums <= widest_block;
+        let tile = if in_place { padded_depth.max(sums) } else { padded_depth };
         let groups = (TILE_BYTES / (POINTS * tile * size_of::<f32>() * GROUP)).clamp(1, MAX_GROUPS);
         let tiles = groups * GROUP;
         let positions = OUT * tiles.min(across);
         let packed = IN * (positions + 2) * (padded_depth - wide);
         let straight = is_direct(job);
+        let point = tiles * tile + BLOCK;
+        let (product_tile, product_point) =
+            if in_place { (tile, point) } else { (widest_block, tiles * widest_block + BLOCK) };
         Self {
             across,
             total,
@@ -112,11 +121,13 @@ impl Layout {
             depth,
             padded_depth,
             tile,
-            point: tiles * tile + BLOCK,
+            point,
             columns: POINTS * padded_depth,
             staged: packed.max((positions + 2) * widest) + BLOCK,
-            products: if sums > kernels.max_columns * kernels.lanes { GROUP * sums } else { 0 },
-            sums: if straight { 0 } else { OUT * positions * sums + 2 * BLOCK },
+            products: if in_place { 0 } else { POINTS * product_point },
+            product_tile,
+            product_point,
+            sums: if straight { 0 } else { OUT * OUT * tiles * sums + 2 * BLOCK },
             lines: if straight { 0 } else { Rows::scratch_len(job, positions) },
         }
     }
@@ -187,36 +198,40 @@ pub(in crate::kernels) unsafe fn run<S: Simd, const P1: usize, const P2: usize, 
             inputs::transform(s, job, layout, stretch, tiles, columns, staged);
         }
 
-        for point in 0..POINTS {
-            let weights = plan.weights.start().cast::<f32>().add(point * layout.depth * plan.sums);
-            for group in (0..count).step_by(GROUP) {
-                let tiles = tiles.add(point * layout.point + group * layout.tile);
-                let in_place = layout.products == 0;
-                let (to, pitch) = if in_place { (tiles, layout.tile) } else { (products, plan.sums) };
-                for (first, vectors) in column_blocks(plan.sums / S::LANES, S::MAX_COLUMNS) {
-                    let first = first * S::LANES;
+        let start_of_products = if layout.products == 0 { tiles } else { products };
+        let products = Products { start: start_of_products, tile: layout.product_tile, point: layout.product_point };
+        let kept = |stretch: Stretch| sums.wrapping_add(stretch.first * OUT * OUT * plan.sums);
+        let keeps = layout.sums > 0;
+        for (first, vectors) in column_blocks(plan.sums / S::LANES, S::MAX_COLUMNS) {
+            let block = first * S::LANES..(first + vectors) * S::LANES;
+            for point in 0..POINTS {
+                let weights = point * layout.depth * plan.sums + block.start * layout.depth;
+                for group in (0..count).step_by(GROUP) {
                     let part = Part {
                         count: GROUP.min(count - group),
-                        left: Left { start: tiles, pixel: layout.tile, runs: 1, run_stride: 0, run_len: layout.depth },
-                        weights: weights.add(first * layout.depth),
-                        products: to.add(first),
-                        pitch,
+                        left: Left {
+                            start: tiles.add(point * layout.point + group * layout.tile),
+                            pixel: layout.tile,
+                            runs: 1,
+                            run_stride: 0,
+                            run_len: layout.depth,
+                        },
+                        weights: plan.weights.start().cast::<f32>().add(weights),
+                        products: products.start.add(point * products.point + group * products.tile),
+                        pitch: products.tile,
                     };
                     with_tile!(vectors, [P1, P2, P3, P4], S, multiply, s, part);
                 }
-                if !in_place {
-                    for tile in 0..GROUP.min(count - group) {
-                        for i in (0..plan.sums).step_by(S::LANES) {
-                            s.store(tiles.add(tile * layout.tile + i), s.load(products.add(tile * plan.sums + i)));
-                        }
-                    }
-                }
+            }
+            for stretch in stretches(start, count, layout.across) {
+                outputs::transform(s, job, stretch, products, block.clone(), keeps.then(|| kept(stretch)));
             }
         }
-
-        let mut lines = Rows::new(job, layout.positions(), lines);
-        for stretch in stretches(start, count, layout.across) {
-            outputs::transform(s, job, layout, stretch, tiles, sums, &mut lines);
+        if keeps {
+            let mut lines = Rows::new(job, layout.positions(), lines);
+            for stretch in stretches(start, count, layout.across) {
+                outputs::write(s, job, stretch, kept(stretch), &mut lines);
+            }
         }
     }
 }

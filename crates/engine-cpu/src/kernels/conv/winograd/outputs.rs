@@ -1,9 +1,21 @@
 //! The last step: `Aᵀ M A` of each tile's 6×6 products, sum by sum, a vector of sums at a time, and what comes after.
 
-use super::{IN, Layout, OUT, ROOT_HALF, ROOT_TWO, Stretch};
+use std::ops::Range;
+
+use super::{IN, OUT, ROOT_HALF, ROOT_TWO, Stretch};
 use crate::kernels::conv::Job;
 use crate::kernels::conv::finish::{Activate, Direct, Rows};
 use crate::simd::Simd;
+
+/// Where a task's products of a block of weights lie, `[point][tile][sum of the block]`.
+#[derive(Clone, Copy)]
+pub(super) struct Products {
+    pub(super) start: *mut f32,
+    /// From a tile to the next.
+    pub(super) tile: usize,
+    /// From a point to the next.
+    pub(super) point: usize,
+}
 
 /// `Aᵀ` applied to six values.
 #[inline(always)]
@@ -20,57 +32,60 @@ fn transform_line<S: Simd>(s: S, m: [S::V; IN]) -> [S::V; OUT] {
     ]
 }
 
-/// Transforms the products of a stretch of tiles back and stores what they give.
+/// Transforms a block's products of a stretch of tiles back. What they give is stored, or where the sums do not go straight
+/// to the output kept in `kept`, `[row][column][sum]`.
 ///
 /// # Safety
-/// The scratch must be as the layout says, the tiles belong to the task.
+/// Products and `kept` must have room for the stretch, the tiles belong to the task.
 #[inline(always)]
 pub(super) unsafe fn transform<S: Simd>(
     s: S,
     job: &Job<'_>,
-    layout: &Layout,
     stretch: Stretch,
-    tiles: *const f32,
-    sums: *mut f32,
-    lines: &mut Rows<'_>,
+    products: Products,
+    block: Range<usize>,
+    kept: Option<*mut f32>,
 ) {
-    let plan = job.plan;
-    let direct = Direct::new(job);
-    let straight = layout.sums == 0;
     let (top, left) = (stretch.row * OUT, stretch.column * OUT);
     let rows = OUT.min(job.height - top);
-    // Positions from a row of sums to the next.
-    let pitch = OUT * stretch.count;
     for tile in 0..stretch.count {
         let left = left + tile * OUT;
         let columns = OUT.min(job.width - left);
-        for first in (0..plan.sums).step_by(S::LANES) {
+        for first in block.clone().step_by(S::LANES) {
             // SAFETY: the caller answers for the scratch; only positions of the output are stored to.
             unsafe {
-                let from = tiles.add((stretch.first + tile) * layout.tile + first);
+                let from = products.start.add((stretch.first + tile) * products.tile + first - block.start);
                 let activate = Activate::new(s, job, first);
-                if straight {
-                    back(s, from, layout.point, activate, |row, column, value| {
-                        if row < rows && column < columns {
-                            direct.store(s, top + row, left + column, first, value);
-                        }
+                if let Some(kept) = kept {
+                    back(s, from, products.point, activate, |row, column, value| {
+                        let position = (row * stretch.count + tile) * OUT + column;
+                        s.store(kept.add(position * job.plan.sums + first), value);
                     });
                 } else {
-                    back(s, from, layout.point, activate, |row, column, value| {
-                        let position = row * pitch + tile * OUT + column;
-                        s.store(sums.add(position * plan.sums + first), value);
+                    let direct = Direct::new(job, first);
+                    back(s, from, products.point, activate, |row, column, value| {
+                        if row < rows && column < columns {
+                            direct.store(s, top + row, left + column, value);
+                        }
                     });
                 }
             }
         }
     }
-    if !straight {
-        lines.restart();
-        let columns = pitch.min(job.width - left);
-        for row in 0..rows {
-            // SAFETY: the positions belong to the task; the room of the sums ends two blocks later.
-            unsafe { lines.write(s, top + row, left, columns, sums.add(row * pitch * plan.sums)) }
-        }
+}
+
+/// Writes what the `kept` sums of a stretch give.
+///
+/// # Safety
+/// All blocks must have been transformed, two blocks beyond be readable, and the tiles belong to the task.
+#[inline(always)]
+pub(super) unsafe fn write<S: Simd>(s: S, job: &Job<'_>, stretch: Stretch, kept: *const f32, lines: &mut Rows<'_>) {
+    let (top, left) = (stretch.row * OUT, stretch.column * OUT);
+    let pitch = OUT * stretch.count;
+    lines.restart();
+    for row in 0..OUT.min(job.height - top) {
+        // SAFETY: the positions belong to the task; the caller answers for the sums.
+        unsafe { lines.write(s, top + row, left, pitch.min(job.width - left), kept.add(row * pitch * job.plan.sums)) }
     }
 }
 
