@@ -195,7 +195,7 @@ fn outside_network(
     write: &WriteOptions,
 ) -> Result<u64, Error> {
     let made = Target::Scale(f64::from(model.scale())).resolve(input)?;
-    Ok(outside_network_bytes(input, made, &OutputVideo::plan(info, size, output, write)?, write))
+    Ok(outside_network_bytes(input, made, None, &OutputVideo::plan(info, size, output, write)?, write))
 }
 
 /// Times its values that a network may take on an engine before a plan weighs it: prepared weights are several times larger.

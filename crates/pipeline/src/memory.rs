@@ -85,13 +85,20 @@ pub(crate) fn frame_bytes(size: Size) -> u64 {
 }
 
 /// What a run holds beside the network and its session: the program, decoder and encoder, and the edges between the
-/// stages, for frames of the size `input` that the network turns into frames of the size `network`.
+/// stages, for a film of `frames` frames of the size `input` that the network turns into frames of the size `network`.
 #[must_use]
-pub fn outside_network_bytes(input: Size, network: Size, output: &OutputVideo, write: &WriteOptions) -> u64 {
+pub fn outside_network_bytes(
+    input: Size,
+    network: Size,
+    frames: Option<u64>,
+    output: &OutputVideo,
+    write: &WriteOptions,
+) -> u64 {
     let deep = if output.format.depth > 8 { 2 } else { 1 };
     // Not more than 16 bits a sample, 4:2:0: whatever else there is, is rare and has few references.
     let decoder = DECODER_PICTURES * input.pixels() * 3;
-    let encoder = encoder_bytes_per_pixel(&output.encoder, write.preset.as_deref()) * output.size.pixels() * deep;
+    let each = encoder_bytes_per_pixel(&output.encoder, write.preset.as_deref(), frames.unwrap_or(u64::MAX));
+    let encoder = each * output.size.pixels() * deep;
     // Three edges, two frames in each stage at their ends, and those that wait to be known as a cut or not.
     let before = (3 * FRAMES_BEFORE + 4 + CutDetector::LOOKAHEAD as u64 + 1) * frame_bytes(input);
     let behind = (FRAMES_BEHIND + 2) * frame_bytes(network);
@@ -99,8 +106,8 @@ pub fn outside_network_bytes(input: Size, network: Size, output: &OutputVideo, w
     PROCESS_BYTES + 3 * PACKET_BYTES as u64 + decoder + encoder + before + behind + finished
 }
 
-/// Bytes that an encoder of 8-bit pictures holds for each pixel of one.
-fn encoder_bytes_per_pixel(encoder: &str, preset: Option<&str>) -> u64 {
+/// Bytes that an encoder of 8-bit pictures holds for each pixel of one, of a film of so many frames.
+fn encoder_bytes_per_pixel(encoder: &str, preset: Option<&str>, frames: u64) -> u64 {
     let preset = preset.unwrap_or("medium");
     match encoder {
         "libx264" | "libx264rgb" => {
@@ -113,7 +120,7 @@ fn encoder_bytes_per_pixel(encoder: &str, preset: Option<&str>) -> u64 {
                 "slower" | "veryslow" | "placebo" => 60,
                 _ => 40,
             };
-            35 + look_ahead * 9 / 2
+            35 + frames.min(look_ahead) * 9 / 2
         }
         "libx265" => {
             let look_ahead = match preset {
@@ -124,7 +131,7 @@ fn encoder_bytes_per_pixel(encoder: &str, preset: Option<&str>) -> u64 {
                 "slower" | "veryslow" | "placebo" => 40,
                 _ => 20,
             };
-            35 + look_ahead * 17 / 2
+            35 + frames.min(look_ahead) * 17 / 2
         }
         "png" | "wrapped_avframe" => 20,
         _ => 200,

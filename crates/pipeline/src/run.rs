@@ -46,13 +46,14 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     let mut to_rgb = ToRgb::new(video)?;
     let mut wanted = OutputVideo::plan(&info, size, &output, &write)?;
     let limit_bytes = memory_limit_bytes.unwrap_or_else(default_limit_bytes);
-    let planning = Planning { upscale: &upscale, wanted: &wanted, write: &write, windows, scratch_folder, limit_bytes };
+    // Networks of one frame carry nothing that a cut must end.
+    let shots = shots && matches!(&upscale, Upscale::Network(model) if model.descriptor().reach != Reach::Frame);
+    let planning =
+        Planning { upscale: &upscale, wanted: &wanted, write: &write, shots, windows, scratch_folder, limit_bytes };
     let (memory_bytes, planned) = planning.plan(video.size, network_size, total)?;
     let to_yuv = ToYuv::new(network_size, &wanted)?;
     let encoder = Encoder::new(&wanted, &output, &write)?;
     let mut muxer = Muxer::create(&output, &encoder, &input.template()?, &write)?;
-    // Networks of one frame carry nothing that a cut must end.
-    let shots = shots && matches!(&upscale, Upscale::Network(model) if model.descriptor().reach != Reach::Frame);
     let detector = shots.then(|| CutDetector::new(video.size));
     on_event(Event::Started(Plan {
         input: video.size,
@@ -150,6 +151,7 @@ struct Planning<'a> {
     upscale: &'a Upscale,
     wanted: &'a OutputVideo,
     write: &'a WriteOptions,
+    shots: bool,
     windows: WindowOptions,
     scratch_folder: PathBuf,
     limit_bytes: u64,
@@ -163,14 +165,14 @@ impl Planning<'_> {
         network: Size,
         frames: Option<u64>,
     ) -> Result<(u64, Option<(SessionOptions, SessionPlan)>), PipelineError> {
-        let outside = outside_network_bytes(input, network, self.wanted, self.write);
+        let outside = outside_network_bytes(input, network, frames, self.wanted, self.write);
         let refused = |needed_bytes, how| PipelineError::Memory {
             needed_bytes,
             limit_bytes: self.limit_bytes,
             input,
             output: self.wanted.size,
             how,
-            fits: self.smaller_that_fits(input),
+            fits: self.smaller_that_fits(input, frames),
         };
         let Upscale::Network(model) = self.upscale else {
             return if outside <= self.limit_bytes {
@@ -180,7 +182,12 @@ impl Planning<'_> {
             };
         };
         let options = self.session_options(outside);
-        match options.plan(model, input, frames) {
+        // One window over each shot: how long the shots are is not known before they are there.
+        let mut planned = options.plan(model, input, frames);
+        if planned.is_err() && self.shots && self.windows.body == Some(0) {
+            planned = options.plan(model, input, None);
+        }
+        match planned {
             Ok(plan) => Ok((outside + plan.memory_bytes, Some((options, plan)))),
             Err(SessionError::Memory { needed_bytes, .. }) => {
                 let how = format!(" ({} of it outside the network)", crate::mib(outside));
@@ -199,7 +206,7 @@ impl Planning<'_> {
     }
 
     /// A smaller size of the film, of the same shape, that would fit.
-    fn smaller_that_fits(&self, input: Size) -> Option<Size> {
+    fn smaller_that_fits(&self, input: Size, frames: Option<u64>) -> Option<Size> {
         let Upscale::Network(model) = self.upscale else { return None };
         let shares = [(3, 4), (2, 3), (1, 2), (1, 3), (1, 4)];
         shares.into_iter().find_map(|(part, of)| {
@@ -209,8 +216,8 @@ impl Planning<'_> {
             let mut wanted = self.wanted.clone();
             wanted.size = size(wanted.size);
             let network = smaller.scaled(model.descriptor().scale)?;
-            let outside = outside_network_bytes(smaller, network, &wanted, self.write);
-            self.session_options(outside).plan(model, smaller, None).ok().map(|_| smaller)
+            let outside = outside_network_bytes(smaller, network, frames, &wanted, self.write);
+            self.session_options(outside).plan(model, smaller, frames).ok().map(|_| smaller)
         })
     }
 }
