@@ -131,11 +131,16 @@ pub(super) unsafe fn place<S: Simd>(
 ) {
     let (height, width) = (group.input.height, group.input.width);
     let masks = job.plan.groups.len() * 2 * TAPS;
+    let value_bytes = if job.residues.bf16 { size_of::<u16>() } else { size_of::<f32>() };
     // SAFETY: what is read beyond a pixel's residues is of the next pixel or of the map's slack; what is written beyond
     // those of a pixel is overwritten by the next, or spare.
     unsafe {
         for pixel in 0..count {
             let residue = |channel: usize| load(s, &job.residues, y, left + pixel, channel);
+            // The same of the next segment: each group's are too short a piece for the processor to see a pattern.
+            let ahead = |channel: usize| job.residues.at(y, left + pixel + SEGMENT).wrapping_add(channel * value_bytes);
+            s.prefetch(ahead(group.number * 2 * TAPS));
+            s.prefetch(ahead(masks + group.number * TAPS));
             for i in (0..2 * TAPS).step_by(S::LANES) {
                 s.store(places.residues.add(pixel * 2 * TAPS + i), residue(group.number * 2 * TAPS + i));
             }
@@ -259,38 +264,54 @@ unsafe fn fetch_as<S: Simd, const BF16: bool, const PAIRS: bool, const ROUNDS: b
     samples: *mut f32,
 ) {
     let input = group.input;
+    let channels = plan.group_channels;
     // To the right and lower samples. Where there are none their weight is zero.
     let right = if input.width > 1 { input.stride } else { 0 };
     let down = if input.height > 1 { input.width * input.stride } else { 0 };
+    let bytes = if BF16 { size_of::<u16>() } else { size_of::<f32>() };
     let [top_left, top_right, bottom_left, bottom_right] = places.weights;
-    let channels = plan.group_channels;
+    let start = input.start.wrapping_add(group.first * bytes).cast_const();
     for i in 0..count * TAPS {
-        // SAFETY: corners lie in the map, and so do their neighbours; vectors reach into the slack at most. What is
-        // written beyond a tap's channels is overwritten by the next tap, or spare.
+        // SAFETY: there are so many taps. Corners lie in the map, and so do their neighbours; vectors reach into the slack
+        // at most. What is written beyond a tap's channels is overwritten by the next tap, or
+        // spare.
         unsafe {
-            let corner = *places.pixels.add(i) as usize * input.stride + group.first;
+            let upper = start.wrapping_add(*places.pixels.add(i) as usize * input.stride * bytes);
+            let lower = upper.wrapping_add(down * bytes);
             let weights = [top_left, top_right, bottom_left, bottom_right].map(|weight| s.splat(*weight.add(i)));
-            for channel in (0..channels).step_by(S::LANES) {
-                let value = |step: usize| {
-                    let at = corner + channel + step;
-                    if BF16 {
-                        s.load_bf16(input.start.cast::<u16>().wrapping_add(at))
-                    } else {
-                        s.load(input.start.cast::<f32>().wrapping_add(at))
-                    }
-                };
-                let upper = s.fma(value(right), weights[1], s.mul(value(0), weights[0]));
-                let lower = s.fma(value(down + right), weights[3], s.mul(value(down), weights[2]));
-                let sample = s.add(upper, lower);
+            let mut channel = 0;
+            // Mostly once: one vector holds a group of the published networks.
+            loop {
+                let (upper, lower) = (upper.wrapping_add(channel * bytes), lower.wrapping_add(channel * bytes));
+                let [left_above, left_below] = [widen::<S, BF16>(s, upper), widen::<S, BF16>(s, lower)];
+                let right_above = widen::<S, BF16>(s, upper.wrapping_add(right * bytes));
+                let right_below = widen::<S, BF16>(s, lower.wrapping_add(right * bytes));
+                let above = s.fma(right_above, weights[1], s.mul(left_above, weights[0]));
+                let below = s.fma(right_below, weights[3], s.mul(left_below, weights[2]));
+                let sample = s.add(above, below);
                 let to = i * channels + channel;
                 if PAIRS {
                     s.store_bf16(samples.cast::<u16>().add(to), sample);
                 } else {
                     s.store(samples.add(to), if ROUNDS { s.round_bf16(sample) } else { sample });
                 }
+                channel += S::LANES;
+                if channel >= channels {
+                    break;
+                }
             }
         }
     }
+}
+
+/// The vector at `at`, of bf16 or f32.
+///
+/// # Safety
+/// It must be readable.
+#[inline(always)]
+unsafe fn widen<S: Simd, const BF16: bool>(s: S, at: *const u8) -> S::V {
+    // SAFETY: the caller answers for it.
+    unsafe { if BF16 { s.load_bf16(at.cast()) } else { s.load(at.cast()) } }
 }
 
 /// The vector of row `y`, column `x` from channel `first` on, widened.
