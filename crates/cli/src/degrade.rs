@@ -1,7 +1,6 @@
 //! `framelift degrade`.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -45,21 +44,11 @@ pub(crate) fn degrade(args: &Degrade) -> Result<(), Failure> {
 }
 
 fn write_options(args: &Degrade) -> WriteOptions {
-    let extension = Path::new(&args.output).extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    let (codec, crf) = match (args.codec, extension.as_deref()) {
-        (Some(DegradeCodec::H264), _) => (Some("libx264"), args.crf),
-        (Some(DegradeCodec::H265), _) => (Some("libx265"), args.crf),
-        (None, Some("mkv")) => (Some("ffv1"), None),
-        (None, Some("mp4" | "m4v" | "mov")) => (Some("libx264rgb"), Some(0.0)),
-        (None, _) => (None, None),
-    };
-    WriteOptions {
-        codec: codec.map(str::to_owned),
-        crf,
-        copy: CopyPolicy::None,
-        overwrite: args.overwrite,
-        ..WriteOptions::default()
-    }
+    let codec = args.codec.map(|codec| match codec {
+        DegradeCodec::H264 => "libx264".to_owned(),
+        DegradeCodec::H265 => "libx265".to_owned(),
+    });
+    WriteOptions { codec, crf: args.crf, copy: CopyPolicy::None, overwrite: args.overwrite, ..WriteOptions::default() }
 }
 
 /// Whether both names are of one file that exists.

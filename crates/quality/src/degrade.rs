@@ -124,9 +124,11 @@ impl Degradation {
             return Err(DegradeError::NoFrames { name: film.name().to_owned() });
         };
         let (from, size) = (video.size, self.size(video.size)?);
-        let info = if is_lossless(output, options) { as_rgb(film.info()) } else { film.info().clone() };
+        let keeps_all = options.codec.is_none();
+        let options = &if keeps_all { lossless(output, options) } else { options.clone() };
+        let info = if keeps_all { as_rgb(film.info()) } else { film.info().clone() };
         let plan = OutputVideo::plan(&info, size, output, options)?;
-        if is_lossless(output, options) && plan.format.family != ColorFamily::Rgb {
+        if keeps_all && plan.format.family != ColorFamily::Rgb {
             let what = format!("{output} holds no RGB, so the pictures would lose");
             let remedy = "write to a .mkv file or a PNG pattern, or name a --codec".to_owned();
             return Err(MediaError::Usage { what, remedy }.into());
@@ -226,9 +228,18 @@ impl Border {
     }
 }
 
-/// Whether an output keeps the pictures as they are.
-fn is_lossless(output: &Output, options: &WriteOptions) -> bool {
-    matches!(output, Output::Sequence(_)) || matches!(options.codec.as_deref(), Some("ffv1" | "libx264rgb"))
+/// The options with an encoder that loses nothing, where `output` is of a container that has one.
+fn lossless(output: &Output, options: &WriteOptions) -> WriteOptions {
+    let extension = match output {
+        Output::File(path) => path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase),
+        _ => None,
+    };
+    let (codec, crf) = match extension.as_deref() {
+        Some("mkv") => (Some("ffv1"), None),
+        Some("mp4" | "m4v" | "mov") => (Some("libx264rgb"), Some(0.0)),
+        _ => (None, None),
+    };
+    WriteOptions { codec: codec.map(str::to_owned), crf, ..options.clone() }
 }
 
 /// The film as it would be if it were stored as RGB of 8 bits.
