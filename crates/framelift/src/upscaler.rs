@@ -8,7 +8,7 @@ use framelift_frame::Size;
 use framelift_media::{CopyPolicy, Demuxer, Input, MediaInfo, Output, OutputVideo, ReadOptions, WriteOptions};
 use framelift_pipeline::{
     CancelToken, Event, Job, PartSpec, PipelineError, Summary, Target, Upscale, WindowOptions, default_limit_bytes,
-    outside_network_bytes, run,
+    least_outside_network_bytes, run,
 };
 
 use crate::model::Kind;
@@ -185,7 +185,7 @@ impl Upscaler {
     }
 }
 
-/// What the run takes beside the network.
+/// What the run takes beside the network, at the least.
 fn outside_network(
     model: &Model,
     input: Size,
@@ -195,7 +195,7 @@ fn outside_network(
     write: &WriteOptions,
 ) -> Result<u64, Error> {
     let made = Target::Scale(f64::from(model.scale())).resolve(input)?;
-    Ok(outside_network_bytes(input, made, None, &OutputVideo::plan(info, size, output, write)?, write))
+    Ok(least_outside_network_bytes(input, made, &OutputVideo::plan(info, size, output, write)?, write))
 }
 
 /// Times its values that a network may take on an engine before a plan weighs it: prepared weights are several times larger.

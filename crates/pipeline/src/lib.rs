@@ -22,7 +22,9 @@ mod windows;
 
 pub use error::PipelineError;
 pub use job::{CancelToken, Event, Job, MAX_SIDE_PX, PartSpec, Plan, Summary, Target, Upscale};
-pub use memory::{available_bytes, default_limit_bytes, outside_network_bytes, peak_resident_bytes};
+pub use memory::{
+    available_bytes, default_limit_bytes, least_outside_network_bytes, outside_network_bytes, peak_resident_bytes,
+};
 pub use model::{Model, Prepare};
 pub use outlet::Sink;
 pub use plan::{DEFAULT_BODY, DEFAULT_CONTEXT, Offload, Room, SessionPlan, Stream, WindowOptions, WindowPlan};

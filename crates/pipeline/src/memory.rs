@@ -97,33 +97,64 @@ pub fn outside_network_bytes(
     let deep = if output.format.depth > 8 { 2 } else { 1 };
     // Not more than 16 bits a sample, 4:2:0: whatever else there is, is rare and has few references.
     let decoder = DECODER_PICTURES * input.pixels() * 3;
-    let each = encoder_bytes_per_pixel(&output.encoder, write.preset.as_deref(), frames.unwrap_or(u64::MAX));
-    let encoder = each * output.size.pixels() * deep;
+    let encoder = encoder_bytes_per_pixel(&output.encoder, write, frames.unwrap_or(u64::MAX)) * output.size.pixels();
     // Three edges, two frames in each stage at their ends, and those that wait to be known as a cut or not.
     let before = (3 * FRAMES_BEFORE + 4 + CutDetector::LOOKAHEAD as u64 + 1) * frame_bytes(input);
     let behind = (FRAMES_BEHIND + 2) * frame_bytes(network);
-    let finished = (FRAMES_BEHIND + 2) * frame_bytes(output.size);
-    PROCESS_BYTES + 3 * PACKET_BYTES as u64 + decoder + encoder + before + behind + finished
+    let finished = (FRAMES_BEHIND + 2) * output.size.pixels() * 3;
+    PROCESS_BYTES + PACKET_BYTES as u64 + decoder + before + behind + deep * (finished + encoder)
+}
+
+/// The option by which libx264 is told how many pictures to look ahead.
+const LOOK_AHEAD: &str = "rc-lookahead";
+
+/// Pictures that an encoder may look ahead where memory is short, from many to few.
+const SHORTER_LOOK_AHEADS: [u64; 3] = [20, 10, 0];
+
+/// The same options with an encoder that looks fewer pictures ahead, from more memory to less, each with their number; none
+/// where the encoder cannot, or the user has said how far it looks.
+pub(crate) fn thriftier<'a>(
+    encoder: &str,
+    write: &'a WriteOptions,
+) -> impl Iterator<Item = (u64, WriteOptions)> + use<'a> {
+    let fixed = write.encoder_options.iter().any(|(key, _)| key == LOOK_AHEAD);
+    let now = x264_look_ahead(write);
+    let can = encoder == "libx264" && !fixed;
+    SHORTER_LOOK_AHEADS.into_iter().filter(move |look_ahead| can && *look_ahead < now).map(|look_ahead| {
+        let mut thrifty = write.clone();
+        thrifty.encoder_options.push((LOOK_AHEAD.to_owned(), look_ahead.to_string()));
+        (look_ahead, thrifty)
+    })
+}
+
+/// [`outside_network_bytes`] with the encoder that takes the least: what a run in short memory may come to.
+#[must_use]
+pub fn least_outside_network_bytes(input: Size, network: Size, output: &OutputVideo, write: &WriteOptions) -> u64 {
+    let thrifty = thriftier(&output.encoder, write).last().map(|(_, thrifty)| thrifty);
+    outside_network_bytes(input, network, Some(1), output, thrifty.as_ref().unwrap_or(write))
+}
+
+/// Pictures that libx264 looks ahead.
+fn x264_look_ahead(write: &WriteOptions) -> u64 {
+    let said =
+        write.encoder_options.iter().find(|(key, _)| key == LOOK_AHEAD).and_then(|(_, value)| value.parse().ok());
+    said.unwrap_or(match write.preset.as_deref().unwrap_or("medium") {
+        "ultrafast" | "superfast" => 0,
+        "veryfast" => 10,
+        "faster" => 20,
+        "fast" => 30,
+        "slow" => 50,
+        "slower" | "veryslow" | "placebo" => 60,
+        _ => 40,
+    })
 }
 
 /// Bytes that an encoder of 8-bit pictures holds for each pixel of one, of a film of so many frames.
-fn encoder_bytes_per_pixel(encoder: &str, preset: Option<&str>, frames: u64) -> u64 {
-    let preset = preset.unwrap_or("medium");
+fn encoder_bytes_per_pixel(encoder: &str, write: &WriteOptions, frames: u64) -> u64 {
     match encoder {
-        "libx264" | "libx264rgb" => {
-            let look_ahead = match preset {
-                "ultrafast" | "superfast" => 0,
-                "veryfast" => 10,
-                "faster" => 20,
-                "fast" => 30,
-                "slow" => 50,
-                "slower" | "veryslow" | "placebo" => 60,
-                _ => 40,
-            };
-            35 + frames.min(look_ahead) * 9 / 2
-        }
+        "libx264" | "libx264rgb" => 30 + x264_look_ahead(write).min(frames) * 4,
         "libx265" => {
-            let look_ahead = match preset {
+            let look_ahead = match write.preset.as_deref().unwrap_or("medium") {
                 "ultrafast" => 5,
                 "superfast" => 10,
                 "veryfast" | "faster" | "fast" => 15,
@@ -131,7 +162,7 @@ fn encoder_bytes_per_pixel(encoder: &str, preset: Option<&str>, frames: u64) -> 
                 "slower" | "veryslow" | "placebo" => 40,
                 _ => 20,
             };
-            35 + frames.min(look_ahead) * 17 / 2
+            30 + look_ahead.min(frames) * 8
         }
         "png" | "wrapped_avframe" => 20,
         _ => 200,
@@ -148,6 +179,23 @@ mod tests {
         let free = available_bytes().unwrap();
         assert!(free > 1 << 20 && default_limit_bytes() <= free);
         assert!(peak_resident_bytes().unwrap() > 1 << 20);
+    }
+
+    #[test]
+    fn an_encoder_short_of_memory_looks_less_far_ahead() {
+        let of = |preset: Option<&str>, options: &[(&str, &str)]| {
+            let encoder_options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let write = WriteOptions { preset: preset.map(str::to_owned), encoder_options, ..WriteOptions::default() };
+            let bytes = |write: &WriteOptions| encoder_bytes_per_pixel("libx264", write, 100);
+            let thrifty: Vec<u64> = thriftier("libx264", &write).map(|(_, thrifty)| bytes(&thrifty)).collect();
+            assert!(thrifty.iter().all(|less| *less < bytes(&write)) && thrifty.is_sorted_by(|a, b| a > b));
+            thrifty.len()
+        };
+        assert_eq!(of(None, &[]), 3);
+        assert_eq!(of(Some("veryfast"), &[]), 1);
+        assert_eq!(of(Some("ultrafast"), &[]), 0);
+        assert_eq!(of(None, &[("rc-lookahead", "50")]), 0, "what the user says is kept");
+        assert_eq!(thriftier("ffv1", &WriteOptions::default()).count(), 0);
     }
 
     #[test]

@@ -27,6 +27,9 @@ const BODIES: [u64; 9] = [DEFAULT_BODY, 80, 64, 48, 40, 32, 24, 20, 16];
 /// Bodies and contexts for frames that are so large that no window of [`BODIES`] fits.
 const SHORT_WINDOWS: [(u64, u64); 4] = [(12, 8), (8, 8), (8, 4), (4, 4)];
 
+/// Channels of a feature, at most, in the networks there are; of several features a frame, one is on its way at a time.
+const FEATURE_CHANNELS: u64 = 64;
+
 /// Whether features may wait in a scratch file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Offload {
@@ -237,8 +240,8 @@ impl Cost<'_> {
         // Tiles are put together in as many results as the body has frames.
         let results = if self.grid.count() > 1 { u64::from(d.scale * d.scale) * frame_bytes(self.padded) } else { 0 };
         let base = self.base_bytes();
-        // A feature on its way to the file or back, with its bytes beside it.
-        let transfer = if scratch { 2 * stored } else { 0 };
+        // The bytes of a feature on its way to the file or back.
+        let transfer = if scratch { stored.min(FEATURE_CHANNELS * self.value_bytes() * tile) } else { 0 };
         let left = room.memory_bytes.saturating_sub(base + transfer);
         let each = held + waiting + results;
         let most_frames = match scratch {

@@ -14,7 +14,7 @@ use framelift_shots::CutDetector;
 
 use crate::memory::{
     FRAMES_BEFORE, FRAMES_BEHIND, PACKET_BYTES, default_limit_bytes, frame_bytes, outside_network_bytes,
-    peak_resident_bytes,
+    peak_resident_bytes, thriftier,
 };
 use crate::queue::queue;
 use crate::stages::{self, Halt, Shared};
@@ -48,9 +48,30 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     let limit_bytes = memory_limit_bytes.unwrap_or_else(default_limit_bytes);
     // Networks of one frame carry nothing that a cut must end.
     let shots = shots && matches!(&upscale, Upscale::Network(model) if model.descriptor().reach != Reach::Frame);
-    let planning =
-        Planning { upscale: &upscale, wanted: &wanted, write: &write, shots, windows, scratch_folder, limit_bytes };
-    let (memory_bytes, planned) = planning.plan(video.size, network_size, total)?;
+    let planning = Planning { upscale: &upscale, wanted: &wanted, shots, windows, scratch_folder, limit_bytes };
+    let (mut planned, mut shorter) = (planning.plan(video.size, network_size, total, &write), None);
+    if !planned.as_ref().is_ok_and(|planned| planned.tiles().is_none()) {
+        // Whole frames matter more than how far the encoder looks ahead.
+        for (look_ahead, thrifty) in thriftier(&wanted.encoder, &write) {
+            let less = planning.plan(video.size, network_size, total, &thrifty);
+            let better = match (&planned, &less) {
+                (Err(_), Ok(_)) => true,
+                (Ok(planned), Ok(less)) => less.tiles().is_none() && planned.tiles().is_some(),
+                (_, Err(_)) => false,
+            };
+            if better {
+                (planned, shorter) = (less, Some((look_ahead, thrifty)));
+            } else if planned.is_err() {
+                // The least that would do, for the message.
+                planned = less;
+            }
+        }
+    }
+    let planned = planned?;
+    let shorter = shorter.map(|(look_ahead, thrifty)| {
+        write = thrifty;
+        format!("to keep to the memory allowed, the encoder looks {look_ahead} pictures ahead, which makes the file a little larger")
+    });
     let to_yuv = ToYuv::new(network_size, &wanted)?;
     let encoder = Encoder::new(&wanted, &output, &write)?;
     let mut muxer = Muxer::create(&output, &encoder, &input.template()?, &write)?;
@@ -60,23 +81,30 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         output: size,
         frames: total,
         encoder: wanted.encoder.clone(),
-        memory_bytes,
+        memory_bytes: planned.memory_bytes,
         memory_limit_bytes: limit_bytes,
         shots,
-        window: planned.as_ref().and_then(|(_, plan)| plan.window),
-        tiles: planned.as_ref().and_then(|(_, plan)| tiles_of(plan)),
+        window: planned.session.as_ref().and_then(|(_, plan)| plan.window),
+        tiles: planned.tiles(),
     }));
-    if let Some((columns, rows, tile)) = planned.as_ref().and_then(|(_, plan)| tiles_of(plan)) {
+    if let Some((columns, rows, tile)) = planned.tiles() {
         on_event(Event::Notice(format!(
             "a whole frame does not fit in the memory allowed; each is worked on in {columns} x {rows} tiles of {tile}, \
              which takes longer"
         )));
     }
-    let session = match (upscale, planned) {
+    let session = match (upscale, planned.session) {
         (Upscale::Network(model), Some((options, plan))) => Some(Session::with_plan(model, options, plan)),
         _ => None,
     };
-    for notice in [to_rgb.take_notices(), std::mem::take(&mut wanted.notices), muxer.take_notices()].concat() {
+    for notice in [
+        to_rgb.take_notices(),
+        shorter.into_iter().collect(),
+        std::mem::take(&mut wanted.notices),
+        muxer.take_notices(),
+    ]
+    .concat()
+    {
         on_event(Event::Notice(notice));
     }
 
@@ -150,7 +178,6 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
 struct Planning<'a> {
     upscale: &'a Upscale,
     wanted: &'a OutputVideo,
-    write: &'a WriteOptions,
     shots: bool,
     windows: WindowOptions,
     scratch_folder: PathBuf,
@@ -158,28 +185,26 @@ struct Planning<'a> {
 }
 
 impl Planning<'_> {
-    /// The memory that the run will take, and how the session goes about its frames, where there is one.
+    /// The plan with an encoder that is told `write`.
     fn plan(
         &self,
         input: Size,
         network: Size,
         frames: Option<u64>,
-    ) -> Result<(u64, Option<(SessionOptions, SessionPlan)>), PipelineError> {
-        let outside = outside_network_bytes(input, network, frames, self.wanted, self.write);
+        write: &WriteOptions,
+    ) -> Result<Planned, PipelineError> {
+        let outside = outside_network_bytes(input, network, frames, self.wanted, write);
         let refused = |needed_bytes, how| PipelineError::Memory {
             needed_bytes,
             limit_bytes: self.limit_bytes,
             input,
             output: self.wanted.size,
             how,
-            fits: self.smaller_that_fits(input, frames),
+            fits: self.smaller_that_fits(input, frames, write),
         };
         let Upscale::Network(model) = self.upscale else {
-            return if outside <= self.limit_bytes {
-                Ok((outside, None))
-            } else {
-                Err(refused(outside, String::new()))
-            };
+            let planned = Planned { memory_bytes: outside, session: None };
+            return if outside <= self.limit_bytes { Ok(planned) } else { Err(refused(outside, String::new())) };
         };
         let options = self.session_options(outside);
         // One window over each shot: how long the shots are is not known before they are there.
@@ -188,7 +213,7 @@ impl Planning<'_> {
             planned = options.plan(model, input, None);
         }
         match planned {
-            Ok(plan) => Ok((outside + plan.memory_bytes, Some((options, plan)))),
+            Ok(plan) => Ok(Planned { memory_bytes: outside + plan.memory_bytes, session: Some((options, plan)) }),
             Err(SessionError::Memory { needed_bytes, .. }) => {
                 let how = format!(" ({} of it outside the network)", crate::mib(outside));
                 Err(refused(outside + needed_bytes, how))
@@ -206,7 +231,7 @@ impl Planning<'_> {
     }
 
     /// A smaller size of the film, of the same shape, that would fit.
-    fn smaller_that_fits(&self, input: Size, frames: Option<u64>) -> Option<Size> {
+    fn smaller_that_fits(&self, input: Size, frames: Option<u64>, write: &WriteOptions) -> Option<Size> {
         let Upscale::Network(model) = self.upscale else { return None };
         let shares = [(3, 4), (2, 3), (1, 2), (1, 3), (1, 4)];
         shares.into_iter().find_map(|(part, of)| {
@@ -216,16 +241,27 @@ impl Planning<'_> {
             let mut wanted = self.wanted.clone();
             wanted.size = size(wanted.size);
             let network = smaller.scaled(model.descriptor().scale)?;
-            let outside = outside_network_bytes(smaller, network, frames, &wanted, self.write);
+            let outside = outside_network_bytes(smaller, network, frames, &wanted, write);
             self.session_options(outside).plan(model, smaller, frames).ok().map(|_| smaller)
         })
     }
 }
 
-/// Columns, rows and size of the tiles, where there is more than one.
-fn tiles_of(plan: &SessionPlan) -> Option<(usize, usize, Size)> {
-    let (columns, rows) = plan.tiles;
-    (columns * rows > 1).then_some((columns, rows, plan.tile))
+/// How a run will keep to its memory.
+struct Planned {
+    /// The most that the run will take.
+    memory_bytes: u64,
+    /// How the session goes about its frames, where there is one.
+    session: Option<(SessionOptions, SessionPlan)>,
+}
+
+impl Planned {
+    /// Columns, rows and size of the tiles, where there is more than one.
+    fn tiles(&self) -> Option<(usize, usize, Size)> {
+        let (_, plan) = self.session.as_ref()?;
+        let (columns, rows) = plan.tiles;
+        (columns * rows > 1).then_some((columns, rows, plan.tile))
+    }
 }
 
 /// The first cause of a failure; what follows from it is not recorded.

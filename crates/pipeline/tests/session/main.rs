@@ -1,5 +1,5 @@
 //! Sessions: whole and in windows, in memory and in a scratch file, in one precision and the other, padded and in tiles.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fake;
 
