@@ -11,10 +11,15 @@ use serde_json::Value;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("framelift-frame", &[]),
     ("framelift-media", &["framelift-frame"]),
+    ("framelift-shots", &["framelift-frame"]),
+    ("framelift-quality", &["framelift-frame", "framelift-media"]),
     ("framelift-engine", &["framelift-frame"]),
     ("framelift-engine-cpu", &["framelift-engine", "framelift-frame"]),
     ("framelift-nets", &["framelift-engine"]),
-    ("framelift-pipeline", &["framelift-engine", "framelift-frame", "framelift-media", "framelift-nets"]),
+    (
+        "framelift-pipeline",
+        &["framelift-engine", "framelift-frame", "framelift-media", "framelift-nets", "framelift-shots"],
+    ),
     (
         "framelift",
         &[
@@ -24,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "framelift-media",
             "framelift-nets",
             "framelift-pipeline",
+            "framelift-quality",
         ],
     ),
     ("framelift-cli", &["framelift"]),
