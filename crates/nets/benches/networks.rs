@@ -19,8 +19,10 @@ const HEIGHT: usize = 180;
 
 type Arrays = std::collections::BTreeMap<String, Array>;
 
-/// Names and weights.
-const NETWORKS: [(&str, fn() -> Arrays); 8] = [
+/// A name, and what makes the weights.
+type Named = (&'static str, fn() -> Arrays);
+
+const NETWORKS: [Named; 8] = [
     ("BasicVSR 64x30", || synth::basicvsr(64, 30)),
     ("BasicVSR++ 64x7", || synth::basicvsr_plusplus(64, 7, false)),
     ("BasicVSR++ 128x25", || synth::basicvsr_plusplus(128, 25, false)),
