@@ -51,12 +51,12 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     let planning = Planning { upscale: &upscale, wanted: &wanted, shots, windows, scratch_folder, limit_bytes };
     let (mut planned, mut shorter) = (planning.plan(video.size, network_size, total, &write), None);
     if !planned.as_ref().is_ok_and(|planned| planned.tiles().is_none()) {
-        // Whole frames matter more than how far the encoder looks ahead.
+        // Whole frames, or fewer tiles, matter more than how far the encoder looks ahead.
         for (look_ahead, thrifty) in thriftier(&wanted.encoder, &write) {
             let less = planning.plan(video.size, network_size, total, &thrifty);
             let better = match (&planned, &less) {
                 (Err(_), Ok(_)) => true,
-                (Ok(planned), Ok(less)) => less.tiles().is_none() && planned.tiles().is_some(),
+                (Ok(planned), Ok(less)) => less.work_pixels() < planned.work_pixels(),
                 (_, Err(_)) => false,
             };
             if better {
@@ -174,6 +174,9 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     })
 }
 
+/// Tenths of the memory allowed that a plan may come to: allocators keep some of what was given back.
+const PLANNED_TENTHS: u64 = 9;
+
 /// What a plan of the memory depends on.
 struct Planning<'a> {
     upscale: &'a Upscale,
@@ -194,8 +197,8 @@ impl Planning<'_> {
         write: &WriteOptions,
     ) -> Result<Planned, PipelineError> {
         let outside = outside_network_bytes(input, network, frames, self.wanted, write);
-        let refused = |needed_bytes, how| PipelineError::Memory {
-            needed_bytes,
+        let refused = |needed_bytes: u64, how| PipelineError::Memory {
+            needed_bytes: (needed_bytes / PLANNED_TENTHS + 1) * 10,
             limit_bytes: self.limit_bytes,
             input,
             output: self.wanted.size,
@@ -204,7 +207,7 @@ impl Planning<'_> {
         };
         let Upscale::Network(model) = self.upscale else {
             let planned = Planned { memory_bytes: outside, session: None };
-            return if outside <= self.limit_bytes { Ok(planned) } else { Err(refused(outside, String::new())) };
+            return if outside <= self.planned_bytes() { Ok(planned) } else { Err(refused(outside, String::new())) };
         };
         let options = self.session_options(outside);
         // One window over each shot: how long the shots are is not known before they are there.
@@ -222,10 +225,15 @@ impl Planning<'_> {
         }
     }
 
+    /// What plans may come to, so that the run itself stays within the limit.
+    fn planned_bytes(&self) -> u64 {
+        self.limit_bytes / 10 * PLANNED_TENTHS
+    }
+
     fn session_options(&self, outside: u64) -> SessionOptions {
         SessionOptions {
             windows: self.windows,
-            memory_bytes: Some(self.limit_bytes.saturating_sub(outside)),
+            memory_bytes: Some(self.planned_bytes().saturating_sub(outside)),
             scratch_folder: self.scratch_folder.clone(),
         }
     }
@@ -256,6 +264,12 @@ struct Planned {
 }
 
 impl Planned {
+    /// Input pixels that the network works on for a frame, margins of tiles included.
+    fn work_pixels(&self) -> u64 {
+        let plan = self.session.as_ref().map(|(_, plan)| plan);
+        plan.map_or(0, |plan| (plan.tiles.0 * plan.tiles.1) as u64 * plan.tile.pixels())
+    }
+
     /// Columns, rows and size of the tiles, where there is more than one.
     fn tiles(&self) -> Option<(usize, usize, Size)> {
         let (_, plan) = self.session.as_ref()?;
