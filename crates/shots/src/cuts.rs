@@ -19,7 +19,7 @@ use av_scenechange::{Rational32, SceneChangeDetector, SceneDetectionSpeed, Scene
 use framelift_frame::{Frame, Size};
 use v_frame::chroma::ChromaSubsampling;
 
-use crate::likeness::{Reduced, unlike};
+use crate::likeness::{Reduced, unlike, unlikeness};
 use crate::luma::{Luma, luma, luma_size};
 
 /// Where the cost of predicting a frame from the one before is under this multiple of `av-scenechange`'s threshold,
@@ -31,6 +31,15 @@ const MEANS_FLOOR: f64 = 3.0;
 
 /// From this unlikeness on, two pictures are of different shots.
 const UNLIKE: f64 = 0.58;
+
+/// From this mean difference of pixels on, in steps of 255, two pictures are of different shots whatever their forms.
+const UNLIKE_LIGHT: f64 = 45.0;
+
+/// How much more than the changes next to it a cut changes the forms.
+const UNLIKE_PEAK: f64 = 0.12;
+
+/// How many times the changes of light next to it a cut changes the light, where it does not change the forms.
+const LIGHT_PEAK: f64 = 2.5;
 
 /// A side this much poorer in detail than the other may be the dark (or white) end of a fade.
 const FADE_CONTRAST: f64 = 0.25;
@@ -126,6 +135,7 @@ impl CutDetector {
         costs.is_none_or(|costs| may_cut(&costs))
             && self.number - self.shot_start >= Self::MIN_SHOT
             && !self.resembles()
+            && self.stands_out()
             && !self.fades()
     }
 
@@ -134,8 +144,20 @@ impl CutDetector {
         (0..Self::MIN_SHOT).any(|after| {
             (1..=Self::MIN_SHOT - after)
                 .filter_map(|back| Some((self.back(back)?, self.ahead(after)?)))
-                .any(|(before, after)| !unlike(before, after, UNLIKE))
+                .any(|(before, after)| before.light_difference(after) < UNLIKE_LIGHT && !unlike(before, after, UNLIKE))
         })
+    }
+
+    /// Whether the change is clearly larger than those next to it: where the camera shakes, every frame is unlike the one
+    /// before.
+    fn stands_out(&self) -> bool {
+        let (Some(before), Some(after)) = (self.back(1), self.ahead(0)) else { return true };
+        let far = [(self.back(2), Some(before)), (Some(after), self.ahead(1))];
+        let largest_beside = |difference: fn(&Reduced, &Reduced) -> f64| {
+            far.iter().filter_map(|(a, b)| Some(difference((*a)?, (*b)?))).fold(0.0, f64::max)
+        };
+        before.light_difference(after) > LIGHT_PEAK * largest_beside(Reduced::light_difference)
+            || unlikeness(before, after) > largest_beside(unlikeness) + UNLIKE_PEAK
     }
 
     /// Whether one side is nearly plain and the other's detail grows away from it.

@@ -53,6 +53,12 @@ impl Reduced {
         sum as f64 / (count.max(1) * (BLOCK_PX * BLOCK_PX) as u64) as f64
     }
 
+    /// Mean difference of its pixels to another's of the same size, in steps of 255.
+    pub(crate) fn light_difference(&self, other: &Self) -> f64 {
+        let sum: u64 = self.pixels.iter().zip(&other.pixels).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        sum as f64 / self.pixels.len().max(1) as f64
+    }
+
     /// Where the blocks of the picture begin.
     fn places(&self) -> impl Iterator<Item = (usize, usize)> {
         let columns = (0..=self.width - BLOCK_PX).step_by(BLOCK_PX);
@@ -75,17 +81,22 @@ impl Reduced {
     }
 }
 
-/// Whether the share of either picture that is not found in the other is at least `share`: 0 for the same picture
-/// moved, over about 0.6 for two of different shots, at most 1. Both must have one size.
-///
-/// Each block is looked for within [`REACH_PX`], its mean aside; what is left of its deviation from the mean
-/// counts. The larger share of the two directions decides. A plain picture is found in every other.
+/// Whether the share of either picture that is not found in the other ([`unlikeness`]) is at least `share`.
 pub(crate) fn unlike(a: &Reduced, b: &Reduced, share: f64) -> bool {
     // What is found nearby is found farther off too.
-    [0, REACH_PX / 3, REACH_PX].iter().all(|reach_px| unlikeness(a, b, *reach_px) >= share)
+    [0, REACH_PX / 3].iter().all(|reach_px| missing_in_either(a, b, *reach_px) >= share) && unlikeness(a, b) >= share
 }
 
-fn unlikeness(a: &Reduced, b: &Reduced, reach_px: usize) -> f64 {
+/// The share of either picture that is not found in the other, the larger: 0 for the same picture moved, over about 0.6
+/// for two of different shots, at most 1. Both must have one size.
+///
+/// Each block is looked for within [`REACH_PX`], its mean aside; what is left of its deviation from the mean
+/// counts. A plain picture is found in every other.
+pub(crate) fn unlikeness(a: &Reduced, b: &Reduced) -> f64 {
+    missing_in_either(a, b, REACH_PX)
+}
+
+fn missing_in_either(a: &Reduced, b: &Reduced, reach_px: usize) -> f64 {
     missing(a, b, reach_px).max(missing(b, a, reach_px))
 }
 
@@ -168,7 +179,7 @@ mod tests {
     }
 
     fn share(a: &Reduced, b: &Reduced) -> f64 {
-        unlikeness(a, b, REACH_PX)
+        unlikeness(a, b)
     }
 
     #[test]
