@@ -1,6 +1,6 @@
 //! The golden cases of single operations, on any engine.
 
-use framelift_engine::{ConvSpec, Engine, EngineError, HostTensor, Precision, ResizeMode, Tensor};
+use framelift_engine::{ConvSpec, Engine, EngineError, HostTensor, Padding, Precision, ResizeMode, Tensor};
 
 use crate::golden::Golden;
 use crate::max_abs_diff;
@@ -14,7 +14,8 @@ pub struct Difference {
     pub max_abs: f32,
 }
 
-/// Runs every golden operation of the [`Engine`] contract in f32.
+/// Runs every golden operation of the [`Engine`] contract in f32. (The golden deformable convolution has plain offsets
+/// and masks, which only the reference takes.)
 ///
 /// # Errors
 /// Those of the engine.
@@ -26,6 +27,9 @@ pub fn differences(engine: &dyn Engine) -> Result<Vec<Difference>, EngineError> 
     let mut differences = convolutions(engine, &golden)?;
     differences.extend(resizes(engine, &golden)?);
     differences.extend(shuffles(engine, &golden)?);
+    differences.extend(warps(engine, &golden)?);
+    let pooled = engine.avg_pool(&upload(engine, &golden.map("pool.input"))?)?;
+    differences.push(compare(engine, &golden, "pool.avg_2x2", &pooled)?);
     Ok(differences)
 }
 
@@ -80,4 +84,12 @@ fn shuffles(engine: &dyn Engine, golden: &Golden) -> Result<Vec<Difference>, Eng
         compare(engine, golden, "shuffle.pixel_shuffle_4", &engine.pixel_shuffle(&input, 4)?)?,
         compare(engine, golden, "shuffle.pixel_unshuffle_2", &engine.pixel_unshuffle(&large, 2)?)?,
     ])
+}
+
+fn warps(engine: &dyn Engine, golden: &Golden) -> Result<Vec<Difference>, EngineError> {
+    let input = upload(engine, &golden.map("warp.input"))?;
+    let flow = upload(engine, &golden.map_channels_last("warp.flow"))?;
+    let cases = [("warp.zeros", Padding::Zeros), ("warp.border", Padding::Border)];
+    let run = |(case, padding)| compare(engine, golden, case, &engine.flow_warp(&input, &flow, padding)?);
+    cases.into_iter().map(run).collect()
 }

@@ -68,6 +68,12 @@ fn check<S: Simd>(s: S) {
         (s.mul(a, b), -6.0),
         (s.fma(a, b, c), 4.0),
         (s.fnma(a, b, c), 16.0),
+        (s.div(c, b), -5.0),
+        (s.min(a, b), -2.0),
+        (s.max(a, b), 3.0),
+        (s.abs(b), 2.0),
+        (s.floor(s.splat(-1.25)), -2.0),
+        (s.floor(s.splat(1.75)), 1.0),
         (s.zero(), 0.0),
     ] {
         assert_eq!(lanes(s, got), vec![expected; S::LANES]);
@@ -81,26 +87,58 @@ fn check<S: Simd>(s: S) {
     assert_eq!(lanes(s, s.dot(c, a, b)), vec![expected; S::LANES]);
 }
 
+/// What vectors do besides plain arithmetic.
+fn check_whole_numbers_and_nan<S: Simd>(s: S) {
+    let nan = s.splat(f32::NAN);
+    let one = s.splat(1.0);
+    for (got, expected) in [
+        (s.min(nan, one), 1.0),
+        (s.max(nan, one), 1.0),
+        (s.min(one, nan), f32::NAN),
+        (s.max(one, nan), f32::NAN),
+        (s.floor(s.splat(f32::NEG_INFINITY)), f32::NEG_INFINITY),
+    ] {
+        lanes(s, got).into_iter().for_each(|got| assert_same(got, expected));
+    }
+    let mut whole = vec![0; S::LANES];
+    // SAFETY: there is room for the lanes.
+    unsafe { s.store_whole(whole.as_mut_ptr(), s.splat(8191.0)) };
+    assert_eq!(whole, vec![8191; S::LANES]);
+    for i in 1..200_u16 {
+        let (a, b) = (f32::from(i) * 0.37 - 30.0, f32::from(i) * 1.91);
+        for got in lanes(s, s.div(s.splat(a), s.splat(b))) {
+            assert!((got - a / b).abs() <= (a / b).abs() * 4.0 * f32::EPSILON, "{got} for {a} / {b}");
+        }
+    }
+    assert_eq!(lanes(s.half(), s.half().splat(2.0)), vec![2.0; <S::Half as Simd>::LANES]);
+}
+
 #[test]
 fn every_instruction_set_computes_the_same() {
     check(Portable);
+    check_whole_numbers_and_nan(Portable);
     // SAFETY: each token is made only where the processor has its instructions.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         if crate::Isa::Avx2.is_available() {
             check(Avx2::new());
+            check_whole_numbers_and_nan(Avx2::new());
         }
         if crate::Isa::Avx512.is_available() {
             check(Avx512::new());
+            check_whole_numbers_and_nan(Avx512::new());
             check(Avx512Bf16Emulated::new());
+            check_whole_numbers_and_nan(Avx512Bf16Emulated::new());
         }
         if crate::Isa::Avx512Bf16.is_available() {
             check(Avx512Bf16::new());
+            check_whole_numbers_and_nan(Avx512Bf16::new());
         }
     }
     // SAFETY: as above.
     #[cfg(target_arch = "aarch64")]
     unsafe {
         check(Neon::new());
+        check_whole_numbers_and_nan(Neon::new());
     }
 }
