@@ -5,18 +5,48 @@ use std::sync::Arc;
 
 use framelift_engine::{EngineError, Tensor};
 
-use crate::{Descriptor, MemoryStore, Network, Shot};
+use crate::network::Emit;
+use crate::{Descriptor, FeatureStore, MemoryStore, Network, Shot};
 
-/// A shot that is one window, kept in memory to its end.
-pub(crate) struct WindowShot {
-    network: Arc<dyn Network>,
-    frames: Vec<Tensor>,
+/// A network of [`Reach::Window`](crate::Reach::Window): all that tells one from another.
+pub(crate) trait Windowed: Send + Sync {
+    fn descriptor(&self) -> &Descriptor;
+
+    /// As [`Network::window`]; `keep` is not empty and lies within `frames`, which have one size that the network takes.
+    fn run(
+        &self,
+        frames: &[Tensor],
+        keep: Range<usize>,
+        store: &mut dyn FeatureStore,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), EngineError>;
 }
 
-impl WindowShot {
-    pub(crate) fn new(network: Arc<dyn Network>) -> Self {
-        Self { network, frames: Vec::new() }
+impl<N: Windowed + 'static> Network for N {
+    fn descriptor(&self) -> &Descriptor {
+        Windowed::descriptor(self)
     }
+
+    fn begin(self: Arc<Self>) -> Box<dyn Shot> {
+        Box::new(WindowShot { network: self, frames: Vec::new() })
+    }
+
+    fn window(
+        &self,
+        frames: &[Tensor],
+        keep: Range<usize>,
+        store: &mut dyn FeatureStore,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), EngineError> {
+        check(Windowed::descriptor(self), frames, &keep)?;
+        if keep.is_empty() { Ok(()) } else { self.run(frames, keep, store, emit) }
+    }
+}
+
+/// A shot that is one window, kept in memory to its end.
+struct WindowShot {
+    network: Arc<dyn Network>,
+    frames: Vec<Tensor>,
 }
 
 impl Shot for WindowShot {
@@ -38,7 +68,7 @@ impl Shot for WindowShot {
 }
 
 /// Whether `frames` can be a window of which `keep` is kept.
-pub(crate) fn check(descriptor: &Descriptor, frames: &[Tensor], keep: &Range<usize>) -> Result<(), EngineError> {
+fn check(descriptor: &Descriptor, frames: &[Tensor], keep: &Range<usize>) -> Result<(), EngineError> {
     if keep.start > keep.end || keep.end > frames.len() {
         return Err(EngineError::Shape(format!("results {keep:?} of a window of {} frames", frames.len())));
     }

@@ -23,8 +23,8 @@ use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
 use crate::spynet::{PYRAMID_VALUES, Pyramid, Spynet, SpynetWeights};
 use crate::store::FeatureStore;
-use crate::window::{self, WindowShot};
-use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, known};
+use crate::window::Windowed;
+use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, known};
 
 const NAME: &str = "BasicVSR";
 
@@ -136,7 +136,7 @@ pub(crate) struct BasicVsr {
 }
 
 impl BasicVsr {
-    /// Runs a window, as [`Network::window`]. Of the two passes the backward one ends where `keep` begins, the forward
+    /// Runs a window, as [`Windowed::run`]. Of the two passes the backward one ends where `keep` begins, the forward
     /// one where it ends: no result depends on what is left out.
     pub(crate) fn run(
         &self,
@@ -145,9 +145,6 @@ impl BasicVsr {
         store: &mut dyn FeatureStore,
         emit: &mut Emit<'_>,
     ) -> Result<(), EngineError> {
-        if keep.is_empty() {
-            return Ok(());
-        }
         let mut waiting = Vec::with_capacity(keep.len());
         let mut pass = Pass::begin(self, &self.backward);
         for (i, frame) in frames.iter().enumerate().skip(keep.start).rev() {
@@ -226,23 +223,18 @@ struct BasicVsrNetwork {
     network: BasicVsr,
 }
 
-impl Network for BasicVsrNetwork {
+impl Windowed for BasicVsrNetwork {
     fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    fn begin(self: Arc<Self>) -> Box<dyn Shot> {
-        Box::new(WindowShot::new(self))
-    }
-
-    fn window(
+    fn run(
         &self,
         frames: &[Tensor],
         keep: Range<usize>,
         store: &mut dyn FeatureStore,
         emit: &mut Emit<'_>,
     ) -> Result<(), EngineError> {
-        window::check(&self.descriptor, frames, &keep)?;
         self.network.run(frames, keep, store, emit)
     }
 }

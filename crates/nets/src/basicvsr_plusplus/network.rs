@@ -7,12 +7,12 @@ use framelift_engine::{Addend, Conv, Engine, EngineError, ResizeMode, Shape, Ten
 
 use super::SAME_SIZE_STRIDE;
 use super::align::{Align, Before, second_order};
+use crate::Descriptor;
 use crate::blocks::{ResidualBlocks, Upsampler};
 use crate::network::Emit;
 use crate::spynet::Spynet;
 use crate::store::{FeatureId, FeatureStore};
-use crate::window::{self, WindowShot};
-use crate::{Descriptor, Network, Shot};
+use crate::window::Windowed;
 
 /// The network on an engine.
 pub(super) struct BasicVsrPlusPlus {
@@ -75,46 +75,6 @@ impl BasicVsrPlusPlus {
             before = Some(now);
         }
         Ok(flows)
-    }
-
-    /// Runs a window, as [`Network::window`]. The last branch ends where `keep` does: no result depends on what is
-    /// left out.
-    fn run(
-        &self,
-        frames: &[Tensor],
-        keep: Range<usize>,
-        store: &mut dyn FeatureStore,
-        emit: &mut Emit<'_>,
-    ) -> Result<(), EngineError> {
-        let flows = self.flows(frames)?;
-        // Of each frame, its own features and those of the branches that are past it.
-        let mut stored: Vec<Vec<FeatureId>> = Vec::with_capacity(frames.len());
-        for frame in frames {
-            stored.push(vec![store.put(self.spatial(frame)?)?]);
-        }
-
-        let [backward_1, forward_1, backward_2] = &self.branches;
-        self.propagate(backward_1, &mut stored, &flows.to_next, true, 0..frames.len(), store)?;
-        self.propagate(forward_1, &mut stored, &flows.to_previous, false, 0..frames.len(), store)?;
-        self.propagate(backward_2, &mut stored, &flows.to_next, true, 0..keep.end, store)?;
-
-        let mut pass = Pass::begin(self, &self.last_branch);
-        for (i, frame) in frames.iter().enumerate().take(keep.end) {
-            let mut features = get(store, &stored[i])?;
-            stored[i].drain(..).for_each(|id| store.release(id));
-            let last = pass.step(&features, i.checked_sub(1).map(|before| &flows.to_previous[before]))?;
-            if !keep.contains(&i) {
-                continue;
-            }
-            features.push(last);
-            let inputs: Vec<&Tensor> = features.iter().collect();
-            let reconstructed = self.reconstruction.run(&*self.engine, &inputs)?;
-            drop(features);
-            let upsample = if self.strided.is_some() { Upsample::None } else { Upsample::Bilinear };
-            let base = Addend { tensor: frame, upsample };
-            emit(self.upsampler.run(&*self.engine, reconstructed, base)?)?;
-        }
-        Ok(())
     }
 
     /// Runs one branch over all frames. The features of a frame in `needed` join those `stored` of it; those of the
@@ -192,26 +152,48 @@ impl<'n> Pass<'n> {
     }
 }
 
-impl Network for BasicVsrPlusPlus {
+impl Windowed for BasicVsrPlusPlus {
     fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    fn begin(self: Arc<Self>) -> Box<dyn Shot> {
-        Box::new(WindowShot::new(self))
-    }
-
-    fn window(
+    /// The last branch ends where `keep` does: no result depends on what is
+    /// left out.
+    fn run(
         &self,
         frames: &[Tensor],
         keep: Range<usize>,
         store: &mut dyn FeatureStore,
         emit: &mut Emit<'_>,
     ) -> Result<(), EngineError> {
-        window::check(&self.descriptor, frames, &keep)?;
-        if keep.is_empty() {
-            return Ok(());
+        let flows = self.flows(frames)?;
+        // Of each frame, its own features and those of the branches that are past it.
+        let mut stored: Vec<Vec<FeatureId>> = Vec::with_capacity(frames.len());
+        for frame in frames {
+            stored.push(vec![store.put(self.spatial(frame)?)?]);
         }
-        self.run(frames, keep, store, emit)
+
+        let [backward_1, forward_1, backward_2] = &self.branches;
+        self.propagate(backward_1, &mut stored, &flows.to_next, true, 0..frames.len(), store)?;
+        self.propagate(forward_1, &mut stored, &flows.to_previous, false, 0..frames.len(), store)?;
+        self.propagate(backward_2, &mut stored, &flows.to_next, true, 0..keep.end, store)?;
+
+        let mut pass = Pass::begin(self, &self.last_branch);
+        for (i, frame) in frames.iter().enumerate().take(keep.end) {
+            let mut features = get(store, &stored[i])?;
+            stored[i].drain(..).for_each(|id| store.release(id));
+            let last = pass.step(&features, i.checked_sub(1).map(|before| &flows.to_previous[before]))?;
+            if !keep.contains(&i) {
+                continue;
+            }
+            features.push(last);
+            let inputs: Vec<&Tensor> = features.iter().collect();
+            let reconstructed = self.reconstruction.run(&*self.engine, &inputs)?;
+            drop(features);
+            let upsample = if self.strided.is_some() { Upsample::None } else { Upsample::Bilinear };
+            let base = Addend { tensor: frame, upsample };
+            emit(self.upsampler.run(&*self.engine, reconstructed, base)?)?;
+        }
+        Ok(())
     }
 }

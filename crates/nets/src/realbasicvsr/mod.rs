@@ -22,8 +22,8 @@ use crate::network::Emit;
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
 use crate::store::FeatureStore;
-use crate::window::{self, WindowShot};
-use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, known};
+use crate::window::Windowed;
+use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, known};
 
 const NAME: &str = "RealBasicVSR";
 
@@ -142,26 +142,18 @@ impl RealBasicVsr {
     }
 }
 
-impl Network for RealBasicVsr {
+impl Windowed for RealBasicVsr {
     fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    fn begin(self: Arc<Self>) -> Box<dyn Shot> {
-        Box::new(WindowShot::new(self))
-    }
-
-    fn window(
+    fn run(
         &self,
         frames: &[Tensor],
         keep: Range<usize>,
         store: &mut dyn FeatureStore,
         emit: &mut Emit<'_>,
     ) -> Result<(), EngineError> {
-        window::check(&self.descriptor, frames, &keep)?;
-        if keep.is_empty() {
-            return Ok(());
-        }
         self.basicvsr.run(&self.cleaned(frames)?, keep, store, emit)
     }
 }
