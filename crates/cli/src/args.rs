@@ -59,7 +59,7 @@ pub(crate) struct Upscale {
     pub(crate) weights: Option<PathBuf>,
 
     /// Denoise strength of realesr-general-x4v3, 0 to 1: mixes in the wdn checkpoint that lies beside --weights
-    #[arg(long, value_name = "STRENGTH", requires = "weights", value_parser = unit_interval, help_heading = "Model")]
+    #[arg(long, value_name = "STRENGTH", requires = "weights", value_parser = up_to(1.0), help_heading = "Model")]
     pub(crate) denoise: Option<f32>,
 
     /// The wdn checkpoint, where it does not lie beside --weights
@@ -68,7 +68,7 @@ pub(crate) struct Upscale {
 
     /// RealBasicVSR cleans frames up to three times, until they change by less than this, in steps of 1/255
     /// [default: 255, which is once; its authors measure with 5]
-    #[arg(long, value_name = "STEPS", requires = "weights", value_parser = cleaning_threshold, help_heading = "Model")]
+    #[arg(long, value_name = "STEPS", requires = "weights", value_parser = up_to(255.0), help_heading = "Model")]
     pub(crate) cleaning_threshold: Option<f32>,
 
     /// Frames that a network of past and future frames makes at a time; 0 for one window over each shot
@@ -322,7 +322,7 @@ pub(crate) struct Degrade {
     pub(crate) codec: Option<DegradeCodec>,
 
     /// Strength of the compression, 0 to 51
-    #[arg(long, value_name = "N", requires = "codec", default_value_if("codec", clap::builder::ArgPredicate::IsPresent, "25"), value_parser = crf)]
+    #[arg(long, value_name = "N", requires = "codec", default_value_if("codec", clap::builder::ArgPredicate::IsPresent, "25"), value_parser = up_to(51.0))]
     pub(crate) crf: Option<f32>,
 
     /// Replace the output if it exists
@@ -368,16 +368,12 @@ impl Upscale {
     }
 }
 
-fn unit_interval(text: &str) -> Result<f32, String> {
-    text.parse().ok().filter(|v| (0.0..=1.0).contains(v)).ok_or_else(|| "a number from 0 to 1 is wanted".to_owned())
-}
-
-fn cleaning_threshold(text: &str) -> Result<f32, String> {
-    text.parse().ok().filter(|v| (0.0..=255.0).contains(v)).ok_or_else(|| "a number from 0 to 255 is wanted".to_owned())
-}
-
-fn crf(text: &str) -> Result<f32, String> {
-    text.parse().ok().filter(|v| (0.0..=51.0).contains(v)).ok_or_else(|| "a number from 0 to 51 is wanted".to_owned())
+/// Numbers from 0 to `most`.
+fn up_to(most: f32) -> impl Fn(&str) -> Result<f32, String> + Clone {
+    move |text| {
+        let wanted = || format!("a number from 0 to {most} is wanted");
+        text.parse().ok().filter(|v| (0.0..=most).contains(v)).ok_or_else(wanted)
+    }
 }
 
 fn factor(text: &str) -> Result<f64, String> {

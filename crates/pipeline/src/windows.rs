@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use framelift_engine::{EngineError, Tensor};
@@ -220,14 +219,15 @@ fn attempt<S: Sink>(
     // The store and the network's outlet both lead to the sink, in turn.
     let shared = Mutex::new((part, None));
     let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
-    let put = AtomicU64::new(0);
+    let mut put = 0;
     let mut on_put = |values: u64| {
-        let before = put.fetch_add(values, Ordering::Relaxed);
+        let before = put;
+        put += values;
         let step = |values: u64| values * STEPS / due.max(1);
-        if step(before) == step(before + values) {
+        if step(before) == step(put) {
             return Ok(());
         }
-        let done = ((before + values) as f64 / due as f64).min(1.0);
+        let done = (put as f64 / due as f64).min(1.0);
         let (part, failure) = &mut *lock();
         part.out.sink.inside_window(from + share * done).map_err(|error| {
             *failure = Some(error);
