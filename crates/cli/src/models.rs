@@ -80,9 +80,12 @@ const SIZES: [Size; 2] = [Size::new(320, 180), Size::new(1920, 1080)];
 /// Bytes in f32 for frames of `size`: while one is worked on, and for each that a window holds.
 fn memory_of(d: &Descriptor, size: Size) -> [u64; 2] {
     let f32_bytes = Precision::F32.bytes() as u64;
-    // Frames and flows are f32 in every precision and count as two values.
-    let each = d.held_values_per_pixel * f32_bytes / 2 + d.stored_values_per_pixel * f32_bytes;
-    [d.values_per_pixel * f32_bytes * size.pixels(), each * size.pixels()]
+    let each = d.held_bytes_per_pixel() + d.stored_values_per_pixel * f32_bytes;
+    [work_bytes(d, size), each * size.pixels()]
+}
+
+fn work_bytes(d: &Descriptor, size: Size) -> u64 {
+    d.work_bytes(size.height as usize, size.width as usize, Precision::F32)
 }
 
 fn reach(d: &Descriptor) -> String {
@@ -103,7 +106,7 @@ fn as_json(model: &Model) -> Value {
             "reach": reach(d),
             "parameters": d.parameters,
             "macs_per_pixel": d.macs_per_pixel,
-            "values_per_pixel": d.values_per_pixel,
+            "work_bytes": SIZES.map(|size| json!({"input": size.to_string(), "f32": work_bytes(d, size)})),
             "held_values_per_pixel": d.held_values_per_pixel,
             "stored_values_per_pixel": d.stored_values_per_pixel,
             "precisions": d.precisions.iter().map(|p| p.name()).collect::<Vec<_>>(),

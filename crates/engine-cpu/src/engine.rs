@@ -2,11 +2,12 @@
 
 #![expect(unsafe_code, reason = "runs the kernels, which write to shared memory from several threads")]
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use framelift_engine::{
     Addend, Conv, ConvSpec, DeformConv, DeformSpec, Engine, EngineError, EngineInfo, HostTensor, MemoryUse, Padding,
-    Precision, ResizeMode, Shape, Support, Tensor, Upsample,
+    Precision, ResizeMode, Shape, Support, Tensor, Upsample, stacked,
 };
 use framelift_frame::{Frame, Plane, Size, Timestamp};
 use rayon::prelude::*;
@@ -153,6 +154,16 @@ impl CpuEngine {
             return Ok(());
         }
         Err(EngineError::Shape(format!("an addend of {addend} (upsampling: {upsample:?}) for an output of {output}")))
+    }
+
+    /// Copies `count` rows of `from`, from row `first` on, to those of `to` from row `start` on. Both must have them, and be of
+    /// one width, number of channels and `precision`.
+    fn copy_rows(&self, from: &View, first: usize, to: &View, start: usize, count: usize, precision: Precision) {
+        let bytes = to.row_len() * precision.bytes();
+        // SAFETY: the rows are inside their maps; each row of `to` is one call's alone, and `from` is complete.
+        self.for_each_row(count, |y| unsafe {
+            to.at(start + y, 0).copy_from_nonoverlapping(from.at(first + y, 0), bytes);
+        });
     }
 
     /// A map of `output` whose pixel at row `y`, column `x` and channel `c` is the value of `input` that `source` names.
@@ -468,6 +479,26 @@ impl Engine for CpuEngine {
                 }
             }
         });
+        Ok(map.finish())
+    }
+
+    fn rows(&self, input: &Tensor, rows: Range<usize>) -> Result<Tensor, EngineError> {
+        let shape = input.shape().of_rows(&rows)?;
+        let map = self.allocate(shape, input.precision())?;
+        self.copy_rows(&map::read(input)?, rows.start, &map.view(), 0, shape.height, input.precision());
+        Ok(map.finish())
+    }
+
+    fn stack_rows(&self, parts: &[Tensor]) -> Result<Tensor, EngineError> {
+        let (shape, precision) = stacked(parts)?;
+        let views = parts.iter().map(map::read).collect::<Result<Vec<View>, _>>()?;
+        let map = self.allocate(shape, precision)?;
+        let to = map.view();
+        let mut start = 0;
+        for part in views {
+            self.copy_rows(&part, 0, &to, start, part.height, precision);
+            start += part.height;
+        }
         Ok(map.finish())
     }
 }

@@ -391,3 +391,34 @@ fn what_does_not_fit_is_refused() {
     let refused = engine.conv(&foreign, &[&image, &flow], None);
     assert!(matches!(refused, Err(EngineError::Foreign { what: "convolution", .. })));
 }
+
+#[test]
+fn rows_are_cut_out_and_stacked_again() {
+    let reference = ReferenceEngine::new();
+    for engine in engines(None) {
+        for (channels, precision) in [(3, Precision::F32), (20, Precision::F32), (20, Precision::Bf16)] {
+            let values = noise_tensor(Shape::new(37, 5, channels), 7);
+            let map = engine.from_host(&values, precision).unwrap();
+            let same = reference.from_host(&values, precision).unwrap();
+            let parts = [0..1, 1..20, 20..20, 20..37].map(|rows| {
+                let part = engine.rows(&map, rows.clone()).unwrap();
+                assert_eq!(part.shape(), Shape::new(rows.len(), 5, channels));
+                let due = reference.to_host(&reference.rows(&same, rows).unwrap()).unwrap();
+                assert_eq!(engine.to_host(&part).unwrap(), due);
+                part
+            });
+            let whole = engine.stack_rows(&parts).unwrap();
+            assert_eq!(engine.to_bytes(&whole).unwrap(), reference.to_bytes(&same).unwrap());
+            // What comes after relies on the padding, which is copied too.
+            let spec = ConvSpec::new(3, &[channels], 4).precision(precision, Precision::F32);
+            let conv = engine.prepare_conv(&spec, &vec![0.5; 36 * channels], &[0.0; 4]).unwrap();
+            let [a, b] = [&map, &whole].map(|t| engine.to_host(&engine.conv(&conv, &[t], None).unwrap()).unwrap());
+            assert_eq!(a, b);
+
+            assert!(matches!(engine.rows(&map, 30..38), Err(EngineError::Shape(_))));
+            assert!(matches!(engine.stack_rows(&[]), Err(EngineError::Shape(_))));
+            let wider = engine.zeros(Shape::new(1, 6, channels), precision).unwrap();
+            assert!(matches!(engine.stack_rows(&[map, wider]), Err(EngineError::Shape(_))));
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! The operations that networks are made of.
 
+use std::ops::Range;
+
 use framelift_frame::{Frame, Timestamp};
 
 use crate::{Addend, Conv, ConvSpec, DeformConv, DeformSpec, EngineError, HostTensor, Precision, Shape, Tensor};
@@ -205,4 +207,47 @@ pub trait Engine: Send + Sync {
     /// [`EngineError::Unsupported`].
     #[expect(clippy::wrong_self_convention, reason = "named for where the values come from, beside `to_bytes`")]
     fn from_bytes(&self, shape: Shape, precision: Precision, bytes: &[u8]) -> Result<Tensor, EngineError>;
+
+    /// The rows `rows` of `input`, in its precision.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] where there are no such rows; [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
+    fn rows(&self, input: &Tensor, rows: Range<usize>) -> Result<Tensor, EngineError> {
+        let shape = input.shape().of_rows(&rows)?;
+        let row_bytes = shape.width * shape.channels * input.precision().bytes();
+        let bytes = self.to_bytes(input)?;
+        self.from_bytes(shape, input.precision(), &bytes[rows.start * row_bytes..rows.end * row_bytes])
+    }
+
+    /// `parts` one below the other, in their precision.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] unless there are parts, of one width, number of channels and precision;
+    /// [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
+    fn stack_rows(&self, parts: &[Tensor]) -> Result<Tensor, EngineError> {
+        let (shape, precision) = stacked(parts)?;
+        let mut bytes = Vec::with_capacity(shape.len() * precision.bytes());
+        for part in parts {
+            bytes.extend(self.to_bytes(part)?);
+        }
+        self.from_bytes(shape, precision, &bytes)
+    }
+}
+
+/// The shape and precision of `parts` one below the other.
+///
+/// # Errors
+/// [`EngineError::Shape`] unless there are parts, of one width, number of channels and precision.
+pub fn stacked(parts: &[Tensor]) -> Result<(Shape, Precision), EngineError> {
+    let [first, ..] = parts else { return Err(EngineError::Shape("a stack of no tensors".into())) };
+    let (Shape { width, channels, .. }, precision) = (first.shape(), first.precision());
+    let mut height = 0;
+    for part in parts {
+        let shape = part.shape();
+        if (shape.width, shape.channels, part.precision()) != (width, channels, precision) {
+            return Err(EngineError::Shape(format!("{part:?} below {first:?}")));
+        }
+        height += shape.height;
+    }
+    Ok((Shape::new(height, width, channels), precision))
 }

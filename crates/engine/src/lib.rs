@@ -14,6 +14,6 @@ mod tensor;
 
 pub use conv::{Activation, Addend, Conv, ConvSpec, Upsample};
 pub use deform_conv::{DeformConv, DeformSpec};
-pub use engine::{Engine, EngineInfo, MemoryUse, Padding, ResizeMode, Support};
+pub use engine::{Engine, EngineInfo, MemoryUse, Padding, ResizeMode, Support, stacked};
 pub use error::EngineError;
 pub use tensor::{HostTensor, Precision, Shape, Tensor};

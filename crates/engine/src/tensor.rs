@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::EngineError;
@@ -34,6 +35,18 @@ impl Shape {
     #[must_use]
     pub const fn len(self) -> usize {
         self.height * self.width * self.channels
+    }
+
+    /// The shape of the rows `rows` of a tensor of this shape.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] where there are no such rows.
+    pub fn of_rows(self, rows: &Range<usize>) -> Result<Self, EngineError> {
+        if rows.start <= rows.end && rows.end <= self.height {
+            Ok(Self { height: rows.end - rows.start, ..self })
+        } else {
+            Err(EngineError::Shape(format!("rows {} to {} of {self}", rows.start, rows.end)))
+        }
     }
 
     /// Whether a dimension is zero.

@@ -57,9 +57,9 @@ fn main() {
         let d = detected.descriptor();
         let gmac = (d.macs_per_pixel * (WIDTH * HEIGHT) as u64) as f64 / 1e9;
         println!(
-            "{name}: {gmac:.1} GMAC a frame, {:.2} M weights; values a pixel: {} at work, {} held, {} stored",
+            "{name}: {gmac:.1} GMAC a frame, {:.2} M weights; {} MiB at work in f32; values a pixel: {} held, {} stored",
             d.parameters as f64 / 1e6,
-            d.values_per_pixel,
+            d.work_bytes(HEIGHT, WIDTH, Precision::F32) >> 20,
             d.held_values_per_pixel,
             d.stored_values_per_pixel
         );

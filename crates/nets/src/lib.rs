@@ -38,10 +38,11 @@ pub mod registry;
 mod rrdbnet;
 mod spynet;
 pub mod store;
+mod strips;
 mod window;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use descriptor::{Descriptor, Reach};
+pub use descriptor::{Descriptor, Reach, Upsampling, Values};
 pub use error::ModelError;
 pub use network::{Emit, Network, Shot};
 pub use registry::{Detected, detect};

@@ -1,8 +1,8 @@
 //! How a session goes about frames of a size within the memory it may take: windows, scratch file, tiles.
 //!
-//! A window of `n` frames takes, in bytes for each input pixel: `values · p` while a frame is worked on, `held · 2 · n` for
-//! frames and flows, `stored · p · n` for features (which may lie in a scratch file), and 6 for each frame that waits; `p`
-//! being the bytes of a value, and pictures being f32 and counted as two values.
+//! A window of `n` frames takes what its network's descriptor says of the work on a frame; and for each input pixel, in bytes,
+//! `4 · held · n` for frames and flows, `p · stored · n` for features (which may lie in a scratch file), `p` being the bytes
+//! of a value, and 6 for each frame that waits.
 
 use std::path::Path;
 
@@ -158,10 +158,14 @@ impl SessionPlan {
     /// Bytes of features that may stay in memory while a window runs in f32 for once, in a session of `descriptor` at
     /// `precision`: what is left by values twice as wide.
     pub(crate) fn store_bytes_in_full(&self, descriptor: &Descriptor, precision: Precision) -> u64 {
-        let wider = (Precision::F32.bytes() - precision.bytes()) as u64;
-        let more = descriptor.values_per_pixel * wider * self.tile.pixels() + 4 * descriptor.parameters;
+        let work = |precision| work_bytes(descriptor, self.tile, precision);
+        let more = work(Precision::F32) - work(precision) + 4 * descriptor.parameters;
         self.window.map_or(0, |window| window.store_bytes.saturating_sub(more))
     }
+}
+
+fn work_bytes(descriptor: &Descriptor, size: Size, precision: Precision) -> u64 {
+    descriptor.work_bytes(size.height as usize, size.width as usize, precision)
 }
 
 /// What a way to work takes.
@@ -212,9 +216,9 @@ impl Cost<'_> {
     /// Weights, the frame that is worked on, its result, and the frame that comes in.
     fn base_bytes(&self) -> u64 {
         let Stream { descriptor: d, weights_bytes, .. } = self.stream;
-        let tile = self.grid.tile().pixels();
+        let work = work_bytes(d, self.grid.tile(), self.stream.precision);
         let result = u64::from(d.scale * d.scale) * frame_bytes(self.padded);
-        weights_bytes + d.values_per_pixel * self.value_bytes() * tile + 2 * result + frame_bytes(self.padded)
+        weights_bytes + work + 2 * result + frame_bytes(self.padded)
     }
 
     /// A network that takes frame after frame.
@@ -234,8 +238,7 @@ impl Cost<'_> {
         let Stream { descriptor: d, frames, .. } = self.stream;
         let tile = self.grid.tile().pixels();
         let stored = (d.stored_values_per_pixel * self.value_bytes() * tile).max(1);
-        // Pictures and flows, f32 in every precision, counted as two values.
-        let held = d.held_values_per_pixel * 2 * tile;
+        let held = d.held_bytes_per_pixel() * tile;
         let waiting = frame_bytes(self.padded);
         // Tiles are put together in as many results as the body has frames.
         let results = if self.grid.count() > 1 { u64::from(d.scale * d.scale) * frame_bytes(self.padded) } else { 0 };
@@ -285,6 +288,8 @@ impl Cost<'_> {
 
 #[cfg(test)]
 mod tests {
+    use framelift_nets::Values;
+
     use super::*;
 
     const MIB: u64 = 1 << 20;
@@ -299,8 +304,9 @@ mod tests {
             min_side_px: 64,
             parameters: 1,
             macs_per_pixel: 1,
-            values_per_pixel: 2100,
-            held_values_per_pixel: 14,
+            phases: vec![Values::new(2100, 0)],
+            upsampling: None,
+            held_values_per_pixel: 7,
             stored_values_per_pixel: 256,
             precisions: &[Precision::F32, Precision::Bf16],
             purpose: String::new(),

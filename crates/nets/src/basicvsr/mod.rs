@@ -17,14 +17,14 @@ use std::sync::Arc;
 
 use framelift_engine::{Addend, Conv, Engine, EngineError, Padding, Precision, Shape, Tensor, Upsample};
 
-use crate::blocks::{LEAKY, ResidualBlocks, Upsampler, prepare};
+use crate::blocks::{LAST_CHANNELS, LEAKY, ResidualBlocks, Upsampler, prepare};
 use crate::network::Emit;
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
-use crate::spynet::{PYRAMID_VALUES, Pyramid, Spynet, SpynetWeights};
+use crate::spynet::{FLOW_WORK_VALUES, PYRAMID_VALUES, Pyramid, Spynet, SpynetWeights};
 use crate::store::FeatureStore;
 use crate::window::Windowed;
-use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, known};
+use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Upsampling, Values, known};
 
 const NAME: &str = "BasicVSR";
 
@@ -55,8 +55,9 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         min_side_px: MIN_SIDE_PX,
         parameters,
         macs_per_pixel: weights.macs(),
-        values_per_pixel: weights.values(),
-        held_values_per_pixel: 6,
+        phases: weights.phases(),
+        upsampling: Some(weights.upsampling()),
+        held_values_per_pixel: 3,
         stored_values_per_pixel: weights.channels as u64,
         precisions: &[Precision::F32, Precision::Bf16],
         purpose,
@@ -100,11 +101,18 @@ impl BasicVsrWeights {
         2 * self.spynet.macs() + self.backward.macs() + self.forward.macs() + self.fusion.macs() + self.upsampler.macs()
     }
 
-    /// Values alive at once for each input pixel of a window of one frame: the frame, pyramids, the features carried
-    /// on, and the upsampler's. Pictures count two.
-    pub(crate) fn values(&self) -> u64 {
+    /// Values alive at once for each input pixel of a window of one frame: the frame, two pyramids and the features carried on
+    /// while a flow is made; then one pyramid and, in a block, what was carried on, input, inner map and output.
+    pub(crate) fn phases(&self) -> Vec<Values> {
         let channels = self.channels as u64;
-        6 + 2 * PYRAMID_VALUES + channels + Upsampler::values(channels)
+        let flow = 3 + 2 * PYRAMID_VALUES + FLOW_WORK_VALUES;
+        vec![Values::new(channels, flow), Values::new(4 * channels, 3 + PYRAMID_VALUES)]
+    }
+
+    /// Beside the strips: the frame, its pyramid, what is carried on, and the features themselves.
+    pub(crate) fn upsampling(&self) -> Upsampling {
+        let outside = Values::new(2 * self.channels as u64, 3 + PYRAMID_VALUES);
+        Upsampling { outside, strip_phases: Upsampler::phases(self.channels, LAST_CHANNELS) }
     }
 
     pub(crate) fn prepare(&self, engine: Arc<dyn Engine>, precision: Precision) -> Result<BasicVsr, EngineError> {
@@ -167,7 +175,7 @@ impl BasicVsr {
             let fused = self.engine.conv(&self.fusion, &[&backward, &forward], None)?;
             drop((backward, forward));
             let base = Addend { tensor: frame, upsample: Upsample::Bilinear };
-            emit(self.upsampler.run(&*self.engine, fused, base)?)?;
+            emit(self.upsampler.run(&*self.engine, fused, Some(base))?)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use framelift_engine::{
     Activation, Conv, ConvSpec, DeformConv, DeformSpec, Engine, EngineError, Padding, Precision, Tensor,
 };
 
+use crate::Values;
 use crate::blocks::{LEAKY, prepare};
 use crate::reader::{ConvWeights, Reader};
 
@@ -47,10 +48,11 @@ impl AlignWeights {
         self.offset.iter().map(ConvWeights::macs).sum::<u64>() + self.deform.macs()
     }
 
-    /// Values alive at once for each position beside the features aligned: two warped maps, the second flow, and in the
-    /// end a map and the residues, which are f32 and count two.
-    pub(super) fn values(&self, channels: u64) -> u64 {
-        (3 * channels + 4).max(channels + 2 * self.offset[3].outs() as u64 + 4)
+    /// Values alive at once for each position beside the features aligned: two warped maps, the second flow and the first
+    /// map of the offsets; in the end a map, the residues and the result.
+    pub(super) fn phases(&self, channels: u64) -> [Values; 2] {
+        let residues = self.offset[3].outs() as u64;
+        [Values::new(3 * channels, 2), Values::new(2 * channels, residues + 2)]
     }
 
     pub(super) fn prepare(

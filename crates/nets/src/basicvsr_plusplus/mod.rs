@@ -27,11 +27,11 @@ use std::sync::Arc;
 
 use framelift_engine::{ConvSpec, Engine, EngineError, Precision};
 
-use crate::blocks::{LEAKY, ResidualBlocks, Upsampler};
+use crate::blocks::{LAST_CHANNELS, LEAKY, ResidualBlocks, Upsampler};
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
-use crate::spynet::{PYRAMID_VALUES, SpynetWeights};
-use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, known};
+use crate::spynet::{FLOW_WORK_VALUES, PYRAMID_VALUES, SpynetWeights};
+use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Upsampling, Values, known};
 
 use align::AlignWeights;
 use network::{BasicVsrPlusPlus, Branch};
@@ -105,8 +105,9 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         min_side_px: MIN_FEATURE_SIDE_PX * stride,
         parameters,
         macs_per_pixel: weights.macs(),
-        values_per_pixel: weights.values(),
-        held_values_per_pixel: 6 + weights.per_pixel(FLOW_VALUES),
+        phases: weights.phases(),
+        upsampling: Some(weights.upsampling()),
+        held_values_per_pixel: 3 + weights.per_pixel(FLOW_VALUES),
         stored_values_per_pixel: weights.per_pixel(BRANCHES.len() as u64 * channels as u64),
         precisions: &[Precision::F32, Precision::Bf16],
         purpose,
@@ -115,8 +116,11 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
     Ok(Detected::new(descriptor, weights))
 }
 
-/// Values of the two flows of a frame for each position of the features; they are f32 and count two.
-const FLOW_VALUES: u64 = 8;
+/// Values of a frame for each of its pixels.
+const FRAME: Values = Values::new(0, 3);
+
+/// Values of the two flows of a frame for each position of the features.
+const FLOW_VALUES: u64 = 4;
 
 struct BranchWeights {
     align: AlignWeights,
@@ -156,13 +160,25 @@ impl BasicVsrPlusPlusWeights {
         )
     }
 
-    /// Values alive at once for each input pixel of a window of one frame: the frame, a branch's features of two frames
-    /// before, pyramids, and then what aligns these for the last branch, the frame's own features at hand, or the
-    /// upsampler's. Pictures count two.
-    fn values(&self) -> u64 {
+    /// Values alive at once for each input pixel of a window of one frame: the frame and two pyramids while a flow is made;
+    /// a branch's features of two frames before, the frame's own, and what aligns these for the last branch.
+    fn phases(&self) -> Vec<Values> {
         let channels = self.channels as u64;
-        let align = BRANCHES.len() as u64 * channels + self.branches[0].align.values(channels);
-        6 + self.per_pixel(2 * channels + 2 * PYRAMID_VALUES + align.max(Upsampler::values(channels)))
+        let flow = Values::new(0, 2 * PYRAMID_VALUES + FLOW_WORK_VALUES);
+        let at_hand = Values::new((2 + BRANCHES.len() as u64) * channels, 0);
+        let aligning = self.branches[0].align.phases(channels).map(|phase| at_hand + phase);
+        [flow].into_iter().chain(aligning).map(|phase| self.shared(phase) + FRAME).collect()
+    }
+
+    /// Beside the strips: the frame, a branch's features of two frames before, and the features themselves.
+    fn upsampling(&self) -> Upsampling {
+        let outside = self.shared(Values::new(3 * self.channels as u64, 0)) + FRAME;
+        Upsampling { outside, strip_phases: Upsampler::phases(self.channels, LAST_CHANNELS) }
+    }
+
+    /// The share of an input pixel in what is there for each position.
+    fn shared(&self, values: Values) -> Values {
+        Values::new(self.per_pixel(values.features), self.per_pixel(values.f32))
     }
 }
 

@@ -192,7 +192,7 @@ impl Windowed for BasicVsrPlusPlus {
             drop(features);
             let upsample = if self.strided.is_some() { Upsample::None } else { Upsample::Bilinear };
             let base = Addend { tensor: frame, upsample };
-            emit(self.upsampler.run(&*self.engine, reconstructed, base)?)?;
+            emit(self.upsampler.run(&*self.engine, reconstructed, Some(base))?)?;
         }
         Ok(())
     }

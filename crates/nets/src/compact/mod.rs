@@ -15,7 +15,7 @@ use framelift_engine::{Activation, Addend, Conv, ConvSpec, Engine, EngineError, 
 
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
-use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, known};
+use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, Values, known};
 
 const NAME: &str = "SRVGGNetCompact";
 /// Slope of BasicSR's LeakyReLU below zero.
@@ -71,8 +71,9 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         min_side_px: 1,
         parameters,
         macs_per_pixel: 9 * (3 * f + middle * f * f + f * values),
-        // Two feature maps, or one and the output; pictures are f32 and count twice, as in bf16.
-        values_per_pixel: 6 + (2 * f).max(f + 2 * values),
+        // Two feature maps, or one and the output.
+        phases: vec![Values::new(2 * f, 3), Values::new(f, 3 + values)],
+        upsampling: None,
         held_values_per_pixel: 0,
         stored_values_per_pixel: 0,
         precisions: &[Precision::F32, Precision::Bf16],

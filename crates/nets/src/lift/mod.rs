@@ -16,7 +16,7 @@ use framelift_engine::{Activation, Addend, Conv, ConvSpec, Engine, EngineError, 
 
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
-use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, known};
+use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, Values, known};
 
 const NAME: &str = "lift";
 const SLOPE: f32 = 0.1;
@@ -66,9 +66,9 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         min_side_px: 1,
         parameters,
         macs_per_pixel: 9 * ((9 + c) * c + 2 * b * c * c + c * values),
-        // Three frames and, in a block, its input, inner map and output, or at the end the features and the output;
-        // pictures are f32 and count twice, as in bf16.
-        values_per_pixel: 18 + (3 * c).max(c + 2 * values),
+        // Three frames and, in a block, its input, inner map and output, or at the end the features and the output.
+        phases: vec![Values::new(3 * c, 9), Values::new(c, 9 + values)],
+        upsampling: None,
         held_values_per_pixel: 0,
         stored_values_per_pixel: 0,
         precisions: &[Precision::F32, Precision::Bf16],

@@ -23,7 +23,7 @@ use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
 use crate::store::FeatureStore;
 use crate::window::Windowed;
-use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, known};
+use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Upsampling, Values, known};
 
 const NAME: &str = "RealBasicVSR";
 
@@ -48,6 +48,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
 
     let otherwise = "filmed scenes with noise, blur and compression of unknown kind, four times the size";
     let (purpose, licence) = known::purpose_and_licence(checkpoint, otherwise);
+    let (as_it_came, upsampling) = (Values::new(0, 3), basicvsr.upsampling());
     let descriptor = Descriptor {
         architecture: NAME,
         variant: format!(
@@ -63,8 +64,9 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         parameters,
         macs_per_pixel: basicvsr.macs() + cleaning.macs() + residue.macs(),
         // Frames are there as they came and cleaned.
-        values_per_pixel: basicvsr.values() + 6,
-        held_values_per_pixel: 12,
+        phases: basicvsr.phases().into_iter().map(|phase| phase + as_it_came).collect(),
+        upsampling: Some(Upsampling { outside: upsampling.outside + as_it_came, ..upsampling }),
+        held_values_per_pixel: 6,
         stored_values_per_pixel: channels as u64,
         precisions: &[Precision::F32, Precision::Bf16],
         purpose,

@@ -23,9 +23,10 @@ use std::sync::Arc;
 
 use framelift_engine::{Activation, Addend, Conv, ConvSpec, Engine, EngineError, Precision, Tensor};
 
+use crate::blocks::Upsampler;
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
-use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, known};
+use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, Upsampling, Values, known};
 
 use names::Dialect;
 
@@ -90,7 +91,11 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         min_side_px: unshuffle as u32,
         parameters,
         macs_per_pixel: weights.macs(),
-        values_per_pixel: weights.values(),
+        phases: vec![weights.values()],
+        upsampling: Some(Upsampling {
+            outside: weights.outside(),
+            strip_phases: Upsampler::phases(features, features),
+        }),
         held_values_per_pixel: 0,
         stored_values_per_pixel: 0,
         precisions: &[Precision::F32, Precision::Bf16],
@@ -121,14 +126,20 @@ impl RrdbNetWeights {
         self.per_pixel(self.first.macs() + blocks + self.after.macs() + upsampler)
     }
 
-    /// Values alive at once for each input pixel, in a dense block or in the end, where there are 16 pixels for each
-    /// position; pictures are f32 and count two.
-    fn values(&self) -> u64 {
+    /// Values alive at once for each input pixel in a dense block: the frame as it came and unshuffled, four maps of
+    /// features and four of growth.
+    fn values(&self) -> Values {
         let (features, growth) = (self.first.outs() as u64, self.growth as u64);
-        let dense = 4 * features + 4 * growth;
-        let end = (32 * features).max(16 * (features + 6));
-        let unshuffled = if self.unshuffle > 1 { 6 } else { 0 };
-        6 + unshuffled + self.per_pixel(dense.max(end))
+        Values::new(self.per_pixel(4 * features + 4 * growth), self.frames())
+    }
+
+    /// Values alive beside the upsampler's strips: the frame and the features.
+    fn outside(&self) -> Values {
+        Values::new(self.per_pixel(self.first.outs() as u64), self.frames())
+    }
+
+    fn frames(&self) -> u64 {
+        if self.unshuffle > 1 { 6 } else { 3 }
     }
 
     fn per_pixel(&self, for_each_position: u64) -> u64 {
@@ -194,9 +205,12 @@ impl Weights for RrdbNetWeights {
             first,
             blocks,
             after: prepare(spec(&[features], &self.after), &self.after)?,
-            ups: [up(&self.ups[0])?, up(&self.ups[1])?],
-            hr: prepare(spec(&[features], &self.hr).activation(LEAKY), &self.hr)?,
-            last: prepare(spec(&[features], &self.last).precision(precision, Precision::F32), &self.last)?,
+            upsampler: Upsampler {
+                up1: up(&self.ups[0])?,
+                up2: up(&self.ups[1])?,
+                hr: prepare(spec(&[features], &self.hr).activation(LEAKY), &self.hr)?,
+                last: prepare(spec(&[features], &self.last).precision(precision, Precision::F32), &self.last)?,
+            },
             engine,
         }))
     }
@@ -211,9 +225,7 @@ struct RrdbNet {
     /// The convolutions of each block's dense blocks, one after another.
     blocks: Vec<Vec<Conv>>,
     after: Conv,
-    ups: [Conv; 2],
-    hr: Conv,
-    last: Conv,
+    upsampler: Upsampler<Conv>,
 }
 
 impl RrdbNet {
@@ -235,10 +247,7 @@ impl RrdbNet {
         }
         features = engine.conv(&self.after, &[&features], Some(Addend::same(&first)))?;
         drop(first);
-        for conv in [&self.ups[0], &self.ups[1], &self.hr] {
-            features = engine.conv(conv, &[&features], None)?;
-        }
-        engine.conv(&self.last, &[&features], None)
+        self.upsampler.run(engine, features, None)
     }
 
     fn dense_block(&self, convs: &[Conv], input: Tensor) -> Result<Tensor, EngineError> {

@@ -30,8 +30,12 @@ const MULTIPLE: usize = 1 << (LEVELS - 1);
 /// Input and output channels of the convolutions of a level.
 const CHANNELS: [(usize, usize); 5] = [(8, 32), (32, 64), (64, 32), (32, 16), (16, 2)];
 
-/// Values of a frame's pyramid for each of its pixels, rounded up: four thirds of the frame, f32, counted twice.
-pub(crate) const PYRAMID_VALUES: u64 = 8;
+/// Values of a frame's pyramid for each of its pixels: four thirds of the frame, f32.
+pub(crate) const PYRAMID_VALUES: u64 = 4;
+
+/// Values alive at once while a flow is made of two pyramids, beside these: the flow before and the maps of 32 and 64 channels
+/// at the finest level.
+pub(crate) const FLOW_WORK_VALUES: u64 = 2 + 32 + 64;
 
 /// The weights of the network.
 pub(crate) struct SpynetWeights {

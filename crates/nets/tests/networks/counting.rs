@@ -1,5 +1,6 @@
 //! An engine that counts the multiply-adds it is asked for and the bytes of its tensors.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -175,5 +176,14 @@ impl Engine for CountingEngine {
 
     fn from_bytes(&self, shape: Shape, precision: Precision, bytes: &[u8]) -> Result<Tensor, EngineError> {
         self.counted(self.engine.from_bytes(shape, precision, bytes))
+    }
+
+    fn rows(&self, input: &Tensor, rows: Range<usize>) -> Result<Tensor, EngineError> {
+        self.counted(self.engine.rows(inner(input), rows))
+    }
+
+    fn stack_rows(&self, parts: &[Tensor]) -> Result<Tensor, EngineError> {
+        let parts: Vec<Tensor> = parts.iter().map(|part| inner(part).clone()).collect();
+        self.counted(self.engine.stack_rows(&parts))
     }
 }

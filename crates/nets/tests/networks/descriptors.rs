@@ -109,34 +109,55 @@ fn multiply_adds_said_are_multiply_adds_done() {
     }
 }
 
+/// The most bytes of tensors that so many frames take.
+fn peak_bytes(checkpoint: &Checkpoint, precision: Precision, count: usize, height: usize, width: usize) -> u64 {
+    let counting = Arc::new(CountingEngine::new(fastest_engine().1));
+    let engine: Arc<dyn Engine> = counting.clone();
+    run_and_drop(&network(checkpoint, &engine, precision), &*engine, &noise(count, height, width));
+    let (left_bytes, peak_bytes) = counting.bytes();
+    assert_eq!(left_bytes, 0, "a finished window holds nothing");
+    peak_bytes
+}
+
 /// What a further frame of a window takes is what its network says, and so is the most that is taken at once.
 #[test]
-fn values_of_windows_are_those_taken() {
+fn bytes_of_windows_are_those_taken() {
     for (checkpoint, side) in large_networks() {
         let d = detect(&checkpoint).unwrap().descriptor().clone();
-        let peak_values = [1, 3, 5].map(|count| {
-            let counting = Arc::new(CountingEngine::new(fastest_engine().1));
-            let engine: Arc<dyn Engine> = counting.clone();
-            run_and_drop(&network(&checkpoint, &engine, Precision::Bf16), &*engine, &noise(count, side, side));
-            let (left_bytes, peak_bytes) = counting.bytes();
-            assert_eq!(left_bytes, 0, "a finished window holds nothing");
-            // Values of bf16, of which an f32 fills two.
-            peak_bytes / 2 / (side * side) as u64
-        });
-        println!(
-            "{}: {peak_values:?} of {} and {} a frame",
-            d.architecture, d.values_per_pixel, d.stored_values_per_pixel
-        );
-        let a_frame = d.held_values_per_pixel + d.stored_values_per_pixel;
-        if d.reach == Reach::Window {
-            let taken = (peak_values[2] - peak_values[1]) / 2;
-            assert!(taken.abs_diff(a_frame) <= 1, "{}: {taken} of {a_frame} a frame", d.architecture);
+        for precision in [Precision::F32, Precision::Bf16] {
+            let peaks = [1, 3, 5].map(|count| peak_bytes(&checkpoint, precision, count, side, side));
+            let pixels = (side * side) as u64;
+            let stored = d.stored_values_per_pixel * precision.bytes() as u64;
+            let a_frame = (d.held_bytes_per_pixel() + stored) * pixels;
+            if d.reach == Reach::Window {
+                let taken = (peaks[2] - peaks[1]) / 2;
+                assert!(taken.abs_diff(a_frame) <= 4 * pixels, "{}: {taken} of {a_frame} a frame", d.architecture);
+            }
+            for (frames, peak) in [1, 3, 5].into_iter().zip(peaks) {
+                // Networks of one frame at a time were handed all frames before.
+                let further = if d.reach == Reach::Window { a_frame } else { 12 * pixels };
+                let said = d.work_bytes(side, side, precision) + (frames - 1) * further;
+                println!("{} {precision}: {frames} frames, {peak} of {said} bytes", d.architecture);
+                assert!(peak <= said && peak * 10 >= said * 9, "{}: {frames} frames, {peak} of {said}", d.architecture);
+            }
         }
-        for (frames, peak) in [1, 3, 5].into_iter().zip(peak_values) {
-            // Networks of one frame at a time were handed all frames before.
-            let said = d.values_per_pixel + (frames - 1) * if d.reach == Reach::Window { a_frame } else { 6 };
-            assert!(peak <= said && peak * 10 >= said * 9, "{}: {frames} frames, {peak} of {said}", d.architecture);
-        }
+    }
+}
+
+/// Of frames whose pictures are made in strips, too.
+#[test]
+fn bytes_of_large_frames_are_those_taken() {
+    let (height, width) = (96, 768);
+    for arrays in [synth::basicvsr(16, 1), synth::basicvsr_plusplus(16, 1, false), synth::rrdbnet(16, 16, 1, 4)] {
+        let checkpoint = checkpoint("synthetic", &arrays);
+        let d = detect(&checkpoint).unwrap().descriptor().clone();
+        let (precision, pixels) = (Precision::Bf16, (height * width) as u64);
+        let a_frame = d.held_bytes_per_pixel() + d.stored_values_per_pixel * precision.bytes() as u64;
+        let further = if d.reach == Reach::Window { a_frame } else { 12 };
+        let said = d.work_bytes(height, width, precision) + 2 * further * pixels;
+        let peak = peak_bytes(&checkpoint, precision, 3, height, width);
+        println!("{}: {peak} of {said} bytes", d.architecture);
+        assert!(peak <= said && peak * 10 >= said * 8, "{}: {peak} of {said}", d.architecture);
     }
 }
 
@@ -154,7 +175,7 @@ fn the_built_in_models_are_whole_and_described() {
 
 /// The memory that a network says it needs is what it takes: enough, and not much more.
 #[test]
-fn values_per_pixel_bound_the_memory_taken() {
+fn bytes_said_bound_the_memory_taken() {
     let checkpoints: Vec<Checkpoint> = [
         synth::compact(24, 3, 2),
         synth::compact(16, 2, 4),
@@ -173,7 +194,7 @@ fn values_per_pixel_bound_the_memory_taken() {
         let network = network(&checkpoint, &engine, Precision::F32);
         run(&network, &engine, &noise(4, height, width));
         let peak_values = reference.memory().peak_bytes / 4;
-        let said = network.descriptor().values_per_pixel as usize * height * width;
+        let said = network.descriptor().work_bytes(height, width, Precision::F32) as usize / 4;
         assert!(peak_values <= said, "{}: {peak_values} > {said}", network.descriptor().architecture);
         assert!(peak_values * 2 > said, "{}: {peak_values} is far below {said}", network.descriptor().architecture);
         assert_eq!(reference.memory().used_bytes, 0, "a finished shot holds nothing");

@@ -7,7 +7,7 @@ use framelift_engine::reference::ReferenceEngine;
 use framelift_engine::{Engine, EngineError, HostTensor, Precision, Shape, Tensor};
 use framelift_frame::{Frame, Plane, Size, TimeBase, Timestamp};
 use framelift_nets::network::Emit;
-use framelift_nets::{Descriptor, FeatureStore, Network, Reach, Shot};
+use framelift_nets::{Descriptor, FeatureStore, Network, Reach, Shot, Values};
 use framelift_pipeline::Model;
 
 /// What a fake network is like.
@@ -39,8 +39,9 @@ impl Fake {
             min_side_px: self.min_side_px,
             parameters: 0,
             macs_per_pixel: 0,
-            values_per_pixel: self.values_per_pixel,
-            held_values_per_pixel: 6,
+            phases: vec![Values::new(self.values_per_pixel, 0)],
+            upsampling: None,
+            held_values_per_pixel: 3,
             stored_values_per_pixel: 3,
             precisions: &[Precision::F32, Precision::Bf16],
             purpose: String::new(),
