@@ -94,7 +94,9 @@ impl Reporter {
                 "frames_total": frames, "encoder": encoder, "memory_bytes": plan.memory_bytes,
                 "memory_limit_bytes": plan.memory_limit_bytes, "shots": plan.shots,
                 "window": plan.window.map(|w| json!({
-                    "body": w.body, "context": w.context, "store_bytes": w.store_bytes, "scratch_bytes": w.scratch_bytes,
+                    "body": w.body, "context": w.context, "still": w.still.map(|(body, context)| json!({
+                        "body": body, "context": context,
+                    })), "store_bytes": w.store_bytes, "scratch_bytes": w.scratch_bytes,
                 })),
                 "tiles": plan.tiles.map(|(columns, rows, tile)| json!({
                     "columns": columns, "rows": rows, "size": tile.to_string(),

@@ -27,7 +27,9 @@ pub use memory::{
 };
 pub use model::{Model, Prepare};
 pub use outlet::Sink;
-pub use plan::{DEFAULT_BODY, DEFAULT_CONTEXT, Offload, Room, SessionPlan, Stream, WindowOptions, WindowPlan};
+pub use plan::{
+    DEFAULT_BODY, DEFAULT_CONTEXT, Offload, Room, STILL_WINDOW, SessionPlan, Stream, WindowOptions, WindowPlan,
+};
 pub use progress::Progress;
 pub use run::run;
 pub use session::{Session, SessionError, SessionOptions};

@@ -106,6 +106,16 @@ impl<S: Sink> Outlet<'_, S> {
         error.into()
     }
 
+    /// Tells that windows are shorter from the next frame on.
+    pub(crate) fn notice_still(&mut self, body: u64, context: u64) {
+        let index = self.clock.given;
+        let at = self.clock.time(0).map_or_else(String::new, |(time, _)| format!(" at {time}"));
+        self.sink.notice(format!(
+            "much of the picture stands still from frame {index}{at} on; in such shots windows have {body} + 2x{context} frames, \
+             so that no lines etch themselves in (--window sets a length for all)"
+        ));
+    }
+
     /// Tells that a frame is worked on again in f32.
     pub(crate) fn notice_full(&mut self, precision: framelift_engine::Precision, ahead: usize, what: &str) {
         let index = self.clock.given + ahead as u64;

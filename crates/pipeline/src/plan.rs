@@ -9,7 +9,7 @@ use std::path::Path;
 use framelift_engine::Precision;
 use framelift_frame::Size;
 use framelift_nets::{Descriptor, Reach};
-use framelift_shots::Grid;
+use framelift_shots::{Blocks, Grid};
 
 use crate::memory::frame_bytes;
 use crate::pieces::{TileGrid, padded_size};
@@ -20,6 +20,9 @@ pub const DEFAULT_BODY: u64 = 100;
 
 /// Frames before and after the body that only warm the recurrence up.
 pub const DEFAULT_CONTEXT: u64 = 12;
+
+/// Body and context where the picture stands still, which longer recurrences do not bear.
+pub const STILL_WINDOW: (u64, u64) = (24, 8);
 
 /// Bodies that are tried, longest first. Steps, so that a little more or less of free memory plans the same windows.
 const BODIES: [u64; 9] = [DEFAULT_BODY, 80, 64, 48, 40, 32, 24, 20, 16];
@@ -60,6 +63,9 @@ pub struct WindowPlan {
     pub body: u64,
     /// Frames on either side, at most.
     pub context: u64,
+    /// Body and context of the shorter windows where the picture stands still; `None` where windows are that short anyway,
+    /// or the user has said how long they are.
+    pub still: Option<(u64, u64)>,
     /// The most frames that a window can see in the memory and on the disk that there are.
     pub most_frames: u64,
     /// Bytes of features kept in memory, at most.
@@ -140,7 +146,7 @@ impl SessionPlan {
             Reach::Frame | Reach::Window => TileGrid::finer(padded, d.size_multiple, d.min_side_px),
         };
         for grid in std::iter::once(whole).chain(finer) {
-            let cost = Cost { stream, padded, grid };
+            let cost = Cost { stream, padded, grid, adapts: options.body.is_none() };
             for plan in cost.plans(options, room) {
                 if plan.memory_bytes <= room.memory_bytes
                     && plan.window.is_none_or(|w| w.scratch_bytes <= room.scratch_bytes)
@@ -152,7 +158,10 @@ impl SessionPlan {
                 }
             }
         }
-        Err(Box::new(least.unwrap_or_else(|| Cost { stream, padded, grid: TileGrid::whole(padded) }.stream_plan())))
+        Err(Box::new(
+            least
+                .unwrap_or_else(|| Cost { stream, padded, grid: TileGrid::whole(padded), adapts: false }.stream_plan()),
+        ))
     }
 
     /// Bytes of features that may stay in memory while a window runs in f32 for once, in a session of `descriptor` at
@@ -173,6 +182,8 @@ struct Cost<'a> {
     stream: &'a Stream<'a>,
     padded: Size,
     grid: TileGrid,
+    /// Whether windows may be shorter where the picture stands still.
+    adapts: bool,
 }
 
 impl Cost<'_> {
@@ -239,7 +250,7 @@ impl Cost<'_> {
         let tile = self.grid.tile().pixels();
         let stored = (d.stored_values_per_pixel * self.value_bytes() * tile).max(1);
         let held = d.held_bytes_per_pixel() * tile;
-        let waiting = frame_bytes(self.padded);
+        let waiting = frame_bytes(self.padded) + if self.adapts { Blocks::bytes(self.padded.pixels()) } else { 0 };
         // Tiles are put together in as many results as the body has frames.
         let results = if self.grid.count() > 1 { u64::from(d.scale * d.scale) * frame_bytes(self.padded) } else { 0 };
         let base = self.base_bytes();
@@ -264,9 +275,12 @@ impl Cost<'_> {
             .saturating_add(waiting.saturating_mul(waits))
             .saturating_add(results.saturating_mul(made));
         let in_memory = if scratch { all.min(store_bytes).min(room.memory_bytes.saturating_sub(fixed)) } else { all };
+        let (still_body, still_context) = STILL_WINDOW;
+        let shorter = self.adapts && body > still_body;
         let window = WindowPlan {
             body,
             context: if body == 0 { 0 } else { context },
+            still: shorter.then_some((still_body, still_context.min(context))),
             most_frames,
             store_bytes: in_memory,
             scratch_bytes: all - in_memory,
@@ -339,6 +353,7 @@ mod tests {
         let roomy = plan(8000);
         let window = roomy.window.unwrap();
         assert_eq!((window.body, window.context, window.scratch_bytes), (DEFAULT_BODY, DEFAULT_CONTEXT, 0));
+        assert_eq!(window.still, Some(STILL_WINDOW));
         assert!(roomy.memory_bytes < 8000 * MIB && roomy.tiles == (1, 1));
         let tighter = plan(2500).window.unwrap();
         assert!(tighter.body < DEFAULT_BODY && tighter.body >= 16 && tighter.scratch_bytes == 0, "{tighter:?}");
@@ -363,7 +378,7 @@ mod tests {
     fn what_the_user_says_is_kept() {
         let options = WindowOptions { body: Some(30), context: Some(5), offload: Offload::Never };
         let window = choose(Reach::Window, options, None, 4000 * MIB, u64::MAX).unwrap().window.unwrap();
-        assert_eq!((window.body, window.context, window.scratch_bytes), (30, 5, 0));
+        assert_eq!((window.body, window.context, window.scratch_bytes, window.still), (30, 5, 0, None));
         let always = WindowOptions { offload: Offload::Always, ..options };
         let window = choose(Reach::Window, always, None, 4000 * MIB, u64::MAX).unwrap().window.unwrap();
         assert_eq!((window.body, window.store_bytes), (30, 0));

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use framelift_engine::{EngineError, Tensor};
 use framelift_frame::Frame;
 use framelift_nets::{FeatureId, FeatureStore, Network};
-use framelift_shots::{Grid, Window};
+use framelift_shots::{Blocks, Grid, Window, stands_still};
 
 use crate::outlet::{Outlet, Sink};
 use crate::plan::{Offload, SessionPlan, WindowPlan};
@@ -25,9 +25,13 @@ pub(crate) struct WindowWork {
     store: ScratchStore,
     /// Frames of the shot that are still needed, from number `first` on.
     frames: VecDeque<Frame>,
+    /// Of the same frames, what tells whether the picture stands still; empty where windows do not depend on it.
+    blocks: VecDeque<Blocks>,
     first: u64,
     /// Where the next body begins.
     start: u64,
+    /// Whether the user was told of shorter windows.
+    noticed_still: bool,
 }
 
 impl WindowWork {
@@ -35,7 +39,18 @@ impl WindowWork {
         let folder = (offload != Offload::Never).then_some(folder);
         let store = ScratchStore::new(model.engine().clone(), window.store_limit_bytes(), folder);
         let grid = Grid::new(window.body, window.context);
-        Self { model, plan, window, grid, store, frames: VecDeque::new(), first: 0, start: 0 }
+        Self {
+            model,
+            plan,
+            window,
+            grid,
+            store,
+            frames: VecDeque::new(),
+            blocks: VecDeque::new(),
+            first: 0,
+            start: 0,
+            noticed_still: false,
+        }
     }
 
     fn seen(&self) -> u64 {
@@ -47,6 +62,9 @@ impl WindowWork {
         if self.window.body == 0 && self.seen() >= self.window.most_frames.max(1) {
             return Err(SessionError::ShotTooLong { time: frame.time, most_frames: self.window.most_frames }.into());
         }
+        if self.window.still.is_some() {
+            self.blocks.push_back(Blocks::of(&frame));
+        }
         self.frames.push_back(frame);
         self.run(false, out)
     }
@@ -55,6 +73,7 @@ impl WindowWork {
     pub(crate) fn finish<S: Sink>(&mut self, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         self.run(true, out)?;
         self.frames.clear();
+        self.blocks.clear();
         (self.first, self.start) = (0, 0);
         Ok(())
     }
@@ -62,6 +81,7 @@ impl WindowWork {
     /// Runs the windows that are whole.
     fn run<S: Sink>(&mut self, ended: bool, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         while let Some(window) = self.grid.window(self.start, self.seen(), ended) {
+            let window = self.shorter_if_still(window, ended, out);
             if self.plan.grid.count() == 1 {
                 self.whole(&window, out)?
             } else {
@@ -71,13 +91,32 @@ impl WindowWork {
             let needed = self.start.saturating_sub(self.window.context);
             let done = (needed - self.first).min(self.frames.len() as u64);
             self.frames.drain(..done as usize);
+            self.blocks.drain(..(done as usize).min(self.blocks.len()));
             self.first += done;
         }
         Ok(())
     }
 
+    /// `window`, or the shorter one that begins where it does, if the picture stands still in what it sees.
+    fn shorter_if_still<S: Sink>(&mut self, window: Window, ended: bool, out: &mut Outlet<'_, S>) -> Window {
+        let Some((body, context)) = self.window.still else { return window };
+        let seen: Vec<&Blocks> = self.blocks.range(self.places(&window)).collect();
+        if window.body.end - window.body.start <= body || !stands_still(&seen) {
+            return window;
+        }
+        if !std::mem::replace(&mut self.noticed_still, true) {
+            out.notice_still(body, context);
+        }
+        Grid::new(body, context).window(self.start, self.seen(), ended).unwrap_or(window)
+    }
+
+    /// Where the frames that a window sees wait.
+    fn places(&self, window: &Window) -> Range<usize> {
+        (window.first - self.first) as usize..(window.end - self.first) as usize
+    }
+
     fn frames_of(&self, window: &Window) -> impl Iterator<Item = &Frame> {
-        self.frames.range((window.first - self.first) as usize..(window.end - self.first) as usize)
+        self.frames.range(self.places(window))
     }
 
     fn whole<S: Sink>(&mut self, window: &Window, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {

@@ -6,7 +6,7 @@ mod fake;
 use framelift_engine::Precision;
 use framelift_frame::{Frame, Size};
 use framelift_nets::{MemoryStore, Reach};
-use framelift_pipeline::{Model, Offload, Session, SessionError, SessionOptions, Sink, WindowOptions};
+use framelift_pipeline::{Model, Offload, STILL_WINDOW, Session, SessionError, SessionOptions, Sink, WindowOptions};
 use framelift_shots::windows;
 
 use crate::fake::{Fake, film, first_sample};
@@ -283,4 +283,32 @@ fn a_frame_of_another_size_is_refused() {
     session.push(film(SMALL, 1).remove(0)).unwrap();
     let refused = session.push(film(Size::new(7, 5), 1).remove(0));
     assert!(matches!(refused, Err(SessionError::SizeChanged { index: 1, .. })), "{refused:?}");
+}
+
+/// Windows are the default ones for what moves, and shorter where the picture stands still.
+#[test]
+fn a_picture_that_stands_still_is_seen_in_shorter_windows() {
+    let size = Size::new(24, 16);
+    let (count, fake) = (130, Fake::new(Reach::Window, 1));
+    let moving = film(size, count);
+    // The picture of one frame at the times of all.
+    let at = |frame: &Frame| Frame::new(moving[0].planes().clone(), frame.time, frame.duration_ticks).unwrap();
+    let still: Vec<Frame> = moving.iter().map(at).collect();
+    let model = fake.model(Precision::F32);
+    let defaults = SessionOptions { memory_bytes: Some(ROOMY), ..SessionOptions::default() };
+    let (body, context) = STILL_WINDOW;
+    assert!(run(&model, &defaults, &[&moving]).unwrap() == by_hand(fake, Precision::F32, &moving, 100, 12));
+    let made = run(&model, &defaults, &[&still]).unwrap();
+    assert_eq!(made.len(), count);
+    let due = by_hand(fake, Precision::F32, &still, body, context);
+    // The last window is too short to tell.
+    let told = count / body as usize * body as usize;
+    assert!(made[..told] == due[..told]);
+    assert!(made[..told] != by_hand(fake, Precision::F32, &still, 100, 12)[..told], "a difference that can be seen");
+
+    let asked = options(100, 12, Offload::Auto);
+    assert!(
+        run(&model, &asked, &[&still]).unwrap() == by_hand(fake, Precision::F32, &still, 100, 12),
+        "as the user says"
+    );
 }

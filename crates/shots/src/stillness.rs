@@ -1,0 +1,150 @@
+//! Whether a picture stands still: where it does, a recurrence sees the same pixels again and again, and fine lines can etch
+//! themselves in until nothing else is left (docs/windows.md). Shorter windows keep that from showing.
+//!
+//! Frames are compared in blocks of [`BLOCK_PX`] pixels, by the means of their green, which noise hardly moves. A block
+//! with some texture stands still if for most frames its mean is what it was [`GAP_FRAMES`] frames before: motion, even a slow
+//! pan, moves texture through a block; noise, grain and the trembling of compression do not change its mean. Blocks
+//! without texture say nothing: bars of a letterbox and clear skies stand still in every shot.
+
+use std::borrow::Borrow;
+
+use framelift_frame::Frame;
+
+/// Side of a block, in pixels.
+const BLOCK_PX: usize = 8;
+
+/// Frames between those that are compared.
+const GAP_FRAMES: usize = 16;
+
+/// Frames, at least, of which stillness can be told.
+const LEAST_FRAMES: usize = 2 * GAP_FRAMES;
+
+/// A step of 8 bits in samples.
+const STEP: f32 = 65535.0 / 255.0;
+
+/// A mean that changes by no more is the same.
+const SAME: f32 = 1.5 * STEP;
+
+/// A block of this standard deviation has texture.
+const TEXTURE: f32 = 4.0 * STEP;
+
+/// Share of the frames in which a block that stands still is as it was.
+const STILL_FRAMES: f32 = 0.6;
+
+/// Share of the blocks with texture, and of all blocks, that stand still in a still picture.
+const STILL_TEXTURED: f32 = 0.25;
+const STILL_ALL: f32 = 0.02;
+
+/// What is kept of a frame: mean and standard deviation of each block, in samples. Pixels beyond the last whole block are
+/// left out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blocks(Vec<(f32, f32)>);
+
+impl Blocks {
+    /// The blocks of `frame`.
+    #[must_use]
+    pub fn of(frame: &Frame) -> Self {
+        let green = &frame.planes()[1];
+        let (columns, rows) = (green.size().width as usize / BLOCK_PX, green.size().height as usize / BLOCK_PX);
+        let mut sums = vec![(0.0f32, 0.0f32); columns * rows];
+        for (row, sums) in sums.chunks_exact_mut(columns.max(1)).enumerate() {
+            for y in row * BLOCK_PX..(row + 1) * BLOCK_PX {
+                for (samples, (sum, squares)) in green.row(y).chunks_exact(BLOCK_PX).zip(&mut *sums) {
+                    for &sample in samples {
+                        let value = f32::from(sample);
+                        *sum += value;
+                        *squares += value * value;
+                    }
+                }
+            }
+        }
+        let pixels = (BLOCK_PX * BLOCK_PX) as f32;
+        let statistics = |(sum, squares): (f32, f32)| {
+            let mean = sum / pixels;
+            (mean, (squares / pixels - mean * mean).max(0.0).sqrt())
+        };
+        Self(sums.into_iter().map(statistics).collect())
+    }
+
+    /// Bytes kept for a frame of so many pixels.
+    #[must_use]
+    pub const fn bytes(pixels: u64) -> u64 {
+        pixels / (BLOCK_PX * BLOCK_PX) as u64 * size_of::<(f32, f32)>() as u64
+    }
+}
+
+/// Whether a good part of what has texture in these consecutive frames of one size stands still. Of fewer than
+/// 32 frames it is not told.
+pub fn stands_still<B: Borrow<Blocks>>(frames: &[B]) -> bool {
+    let Some(first) = frames.first().filter(|_| frames.len() >= LEAST_FRAMES) else { return false };
+    let compared = (frames.len() - GAP_FRAMES) as f32;
+    let all = first.borrow().0.len();
+    let (mut textured, mut still) = (0, 0);
+    for block in 0..all {
+        let of = |frame: &B| frame.borrow().0.get(block).copied().unwrap_or_default();
+        let texture = frames.iter().map(|frame| of(frame).1).sum::<f32>() / frames.len() as f32;
+        if texture < TEXTURE {
+            continue;
+        }
+        textured += 1;
+        let same = frames.iter().zip(&frames[GAP_FRAMES..]).filter(|(a, b)| (of(a).0 - of(b).0).abs() <= SAME).count();
+        still += usize::from(same as f32 >= STILL_FRAMES * compared);
+    }
+    still as f32 >= STILL_TEXTURED * textured as f32 && still as f32 > STILL_ALL * all as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use framelift_frame::{Plane, Size, TimeBase, Timestamp};
+
+    use super::*;
+
+    /// A picture of waves and noise, moved by `shift_px`, under bars of a letterbox; `light` from 0 to 1.
+    fn frame(shift_px: f32, noise_steps: f32, light: f32, seed: usize) -> Blocks {
+        let size = Size::new(128, 96);
+        let mut state = (seed as u32).wrapping_mul(747_796_405);
+        let samples = (0..96 * 128).map(|i| {
+            let (x, y) = ((i % 128) as f32 + shift_px, i / 128);
+            if !(16..80).contains(&y) {
+                return 0;
+            }
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = ((state >> 8) as f32 / (1 << 23) as f32 - 1.0) * noise_steps * 1.7;
+            let wave = (x / 5.0 + y as f32 / 9.0).sin() * 30.0 + (x / 2.3).cos() * 15.0;
+            ((128.0 + light * (wave + noise)) * STEP) as u16
+        });
+        let plane = Plane::new(size, samples.collect()).unwrap();
+        let time = Timestamp::new(0, TimeBase::new(1, 25));
+        Blocks::of(&Frame::new([plane.clone(), plane.clone(), plane], time, 1).unwrap())
+    }
+
+    fn still(frames: impl Iterator<Item = Blocks>) -> bool {
+        stands_still(&frames.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn noise_and_passers_by_leave_a_picture_still() {
+        assert!(still((0..100).map(|_| frame(0.0, 0.0, 1.0, 0))));
+        assert!(still((0..100).map(|n| frame(0.0, 6.0, 1.0, n))));
+        // Something large passes for a while.
+        assert!(still((0..100).map(|n| frame(if (40..54).contains(&n) { 9.0 } else { 0.0 }, 2.0, 1.0, n))));
+    }
+
+    #[test]
+    fn pans_and_pictures_without_texture_do_not_stand_still() {
+        for speed in [0.2, 0.5, 1.5, 7.0] {
+            assert!(!still((0..100).map(|n| frame(n as f32 * speed, 2.0, 1.0, n))), "{speed} px a frame");
+        }
+        assert!(!still((0..100).map(|n| frame(0.0, 0.5, 0.0, n))), "nothing to see");
+        assert!(!still((0..31).map(|_| frame(0.0, 0.0, 1.0, 0))), "too few to tell");
+        assert!(!still(std::iter::empty()));
+    }
+
+    #[test]
+    fn tiny_frames_have_no_blocks() {
+        let time = Timestamp::new(0, TimeBase::new(1, 25));
+        let tiny = Blocks::of(&Frame::black(Size::new(7, 7), time, 1));
+        assert_eq!(tiny, Blocks(Vec::new()));
+        assert!(!still((0..100).map(|_| tiny.clone())));
+    }
+}
