@@ -20,7 +20,7 @@ pub struct Model {
 /// What stands behind a model.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    Network(Detected),
+    Network(Box<Detected>),
     Resample(Filter),
 }
 
@@ -138,7 +138,7 @@ impl Model {
         match &self.kind {
             Kind::Network(detected) => {
                 let cleaning = detected.with_cleaning_threshold(threshold).map_err(ModelError::from)?;
-                self.kind = Kind::Network(cleaning);
+                self.kind = Kind::Network(Box::new(cleaning));
                 Ok(self)
             }
             Kind::Resample(_) => Err(ModelError::NoCleaning { name: self.name }.into()),
@@ -146,7 +146,7 @@ impl Model {
     }
 
     fn from_checkpoint(name: String, checkpoint: &Checkpoint) -> Result<Self, Error> {
-        Ok(Self { name, kind: Kind::Network(detect(checkpoint).map_err(ModelError::from)?) })
+        Ok(Self { name, kind: Kind::Network(Box::new(detect(checkpoint).map_err(ModelError::from)?)) })
     }
 
     /// The built-in model for films of a size: ×4 up to [`Model::X4_LINES`] lines, ×2 above.

@@ -1,8 +1,9 @@
 //! The command `framelift`, run as a user runs it.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and tells what it measured")]
 
 mod bad_input;
 mod common;
+mod golden;
 mod measure;
 mod upscale;
 mod windows;
