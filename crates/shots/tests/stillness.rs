@@ -1,5 +1,5 @@
 //! Which real clips stand still, at their own size: those of fixed cameras, and no others.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking and tells what it saw")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 
