@@ -1,9 +1,5 @@
 //! What a convolution is told: its fixed part, prepared once with the weights, and its inputs.
 
-use std::any::Any;
-use std::fmt;
-use std::sync::Arc;
-
 use crate::{EngineError, Precision, Tensor};
 
 /// What is applied to each sum of a convolution, bias included.
@@ -133,38 +129,6 @@ impl ConvSpec {
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// A convolution prepared on an engine: weights rearranged, ready for any number of threads.
-#[derive(Clone)]
-pub struct Conv {
-    spec: Arc<ConvSpec>,
-    prepared: Arc<dyn Any + Send + Sync>,
-}
-
-impl Conv {
-    /// For engines: what `spec` became.
-    pub fn new(spec: ConvSpec, prepared: Arc<dyn Any + Send + Sync>) -> Self {
-        Self { spec: Arc::new(spec), prepared }
-    }
-
-    /// What it was prepared from.
-    #[must_use]
-    pub fn spec(&self) -> &ConvSpec {
-        &self.spec
-    }
-
-    /// For engines: the prepared weights, if they are of type `P`.
-    #[must_use]
-    pub fn prepared<P: Any>(&self) -> Option<&P> {
-        self.prepared.downcast_ref()
-    }
-}
-
-impl fmt::Debug for Conv {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.spec.fmt(f)
     }
 }
 

@@ -1,9 +1,5 @@
 //! What a deformable convolution is told: its fixed part, prepared once with the weights.
 
-use std::any::Any;
-use std::fmt;
-use std::sync::Arc;
-
 use crate::{EngineError, Precision, Shape};
 
 /// The fixed part of a modulated deformable 3×3 convolution (DCNv2, Zhu et al. 2019) of stride 1.
@@ -145,37 +141,5 @@ impl DeformSpec {
             Some(flow) => fail(format!("a flow of {flow} for inputs of {}", inputs[0])),
             None => Ok(()),
         }
-    }
-}
-
-/// A deformable convolution prepared on an engine: weights rearranged, ready for any number of threads.
-#[derive(Clone)]
-pub struct DeformConv {
-    spec: Arc<DeformSpec>,
-    prepared: Arc<dyn Any + Send + Sync>,
-}
-
-impl DeformConv {
-    /// For engines: what `spec` became.
-    pub fn new(spec: DeformSpec, prepared: Arc<dyn Any + Send + Sync>) -> Self {
-        Self { spec: Arc::new(spec), prepared }
-    }
-
-    /// What it was prepared from.
-    #[must_use]
-    pub fn spec(&self) -> &DeformSpec {
-        &self.spec
-    }
-
-    /// For engines: the prepared weights, if they are of type `P`.
-    #[must_use]
-    pub fn prepared<P: Any>(&self) -> Option<&P> {
-        self.prepared.downcast_ref()
-    }
-}
-
-impl fmt::Debug for DeformConv {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.spec.fmt(f)
     }
 }

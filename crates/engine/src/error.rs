@@ -41,6 +41,9 @@ pub enum EngineError {
         "the scratch file for features that do not fit in memory failed: {0}; make room on its disk or raise --memory"
     )]
     Scratch(#[source] std::io::Error),
+    /// Whoever takes results or hears of progress wants no more; why, it knows itself.
+    #[error("stopped by the caller")]
+    Stopped,
     /// A tensor or convolution of another engine was handed in; a fault of the caller.
     #[error("a {what} of another engine was handed to {engine}")]
     Foreign {

@@ -9,11 +9,13 @@ mod conv;
 mod deform_conv;
 mod engine;
 mod error;
+mod prepared;
 pub mod reference;
 mod tensor;
 
-pub use conv::{Activation, Addend, Conv, ConvSpec, Upsample};
-pub use deform_conv::{DeformConv, DeformSpec};
+pub use conv::{Activation, Addend, ConvSpec, Upsample};
+pub use deform_conv::DeformSpec;
 pub use engine::{Engine, EngineInfo, MemoryUse, Padding, ResizeMode, Support, stacked};
 pub use error::EngineError;
+pub use prepared::{Conv, DeformConv, Prepared};
 pub use tensor::{HostTensor, Precision, Shape, Tensor};

@@ -124,6 +124,7 @@ fn engine_kind(error: &EngineError) -> ErrorKind {
         EngineError::OutOfMemory { .. } => ErrorKind::Limits,
         EngineError::Unsupported { .. } | EngineError::NonFinite { .. } => ErrorKind::Device,
         EngineError::Scratch(_) => ErrorKind::Output,
+        EngineError::Stopped => ErrorKind::Interrupted,
         EngineError::Shape(_) | EngineError::Foreign { .. } => ErrorKind::Bug,
     }
 }

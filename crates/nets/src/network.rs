@@ -56,3 +56,22 @@ pub trait Shot: Send {
     /// Those of the engine.
     fn finish(self: Box<Self>) -> Result<Vec<Tensor>, EngineError>;
 }
+
+/// A network of [`Reach::Frame`](crate::Reach::Frame): what it makes of a frame.
+pub(crate) trait OneFrame: Send + Sync {
+    /// A frame of `scale` times the size.
+    fn upscale(&self, frame: &Tensor) -> Result<Tensor, EngineError>;
+}
+
+/// A shot of such a network, which carries nothing on.
+pub(crate) struct FrameShot<N>(pub(crate) Arc<N>);
+
+impl<N: OneFrame> Shot for FrameShot<N> {
+    fn push(&mut self, frame: Tensor) -> Result<Vec<Tensor>, EngineError> {
+        Ok(vec![self.0.upscale(&frame)?])
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<Tensor>, EngineError> {
+        Ok(Vec::new())
+    }
+}

@@ -238,11 +238,6 @@ enum Stop<E> {
     Sink(E),
 }
 
-/// What stands for a sink's error on its way through the network.
-fn stopped() -> EngineError {
-    EngineError::Unsupported { engine: "the session", what: "go on".into() }
-}
-
 fn attempt<S: Sink>(
     model: &Model,
     network: &dyn Network,
@@ -270,7 +265,7 @@ fn attempt<S: Sink>(
         let (part, failure) = &mut *lock();
         part.out.sink.inside_window(from + share * done).map_err(|error| {
             *failure = Some(error);
-            stopped()
+            EngineError::Stopped
         })
     };
     let mut watched = Watched { store, on_put: &mut on_put };
@@ -283,7 +278,7 @@ fn attempt<S: Sink>(
         drop(tensor);
         part.result(index, frame).map_err(|error| {
             *failure = Some(error);
-            stopped()
+            EngineError::Stopped
         })?;
         *next += 1;
         Ok(())

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use framelift_engine::{Activation, Addend, Conv, ConvSpec, Engine, EngineError, Precision, Tensor, Upsample};
 
+use crate::network::{FrameShot, OneFrame};
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
 use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, Values, known};
@@ -135,8 +136,7 @@ struct Compact {
     convs: Vec<Conv>,
 }
 
-impl Compact {
-    /// A frame, `scale` times the size.
+impl OneFrame for Compact {
     fn upscale(&self, frame: &Tensor) -> Result<Tensor, EngineError> {
         let base = Addend { tensor: frame, upsample: Upsample::Nearest };
         let mut features = frame.clone();
@@ -154,18 +154,6 @@ impl Network for Compact {
     }
 
     fn begin(self: Arc<Self>) -> Box<dyn Shot> {
-        Box::new(CompactShot(self))
-    }
-}
-
-struct CompactShot(Arc<Compact>);
-
-impl Shot for CompactShot {
-    fn push(&mut self, frame: Tensor) -> Result<Vec<Tensor>, EngineError> {
-        Ok(vec![self.0.upscale(&frame)?])
-    }
-
-    fn finish(self: Box<Self>) -> Result<Vec<Tensor>, EngineError> {
-        Ok(Vec::new())
+        Box::new(FrameShot(self))
     }
 }

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use framelift_engine::{Activation, Addend, Conv, ConvSpec, Engine, EngineError, Precision, Tensor};
 
 use crate::blocks::Upsampler;
+use crate::network::{FrameShot, OneFrame};
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
 use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Shot, Upsampling, Values, known};
@@ -228,8 +229,7 @@ struct RrdbNet {
     upsampler: Upsampler<Conv>,
 }
 
-impl RrdbNet {
-    /// A frame, `scale` times the size.
+impl OneFrame for RrdbNet {
     fn upscale(&self, frame: &Tensor) -> Result<Tensor, EngineError> {
         let engine = &*self.engine;
         let first = if self.unshuffle > 1 {
@@ -249,7 +249,9 @@ impl RrdbNet {
         drop(first);
         self.upsampler.run(engine, features, None)
     }
+}
 
+impl RrdbNet {
     fn dense_block(&self, convs: &[Conv], input: Tensor) -> Result<Tensor, EngineError> {
         let mut maps = vec![input];
         for (i, conv) in convs.iter().enumerate() {
@@ -269,19 +271,7 @@ impl Network for RrdbNet {
     }
 
     fn begin(self: Arc<Self>) -> Box<dyn Shot> {
-        Box::new(RrdbNetShot(self))
-    }
-}
-
-struct RrdbNetShot(Arc<RrdbNet>);
-
-impl Shot for RrdbNetShot {
-    fn push(&mut self, frame: Tensor) -> Result<Vec<Tensor>, EngineError> {
-        Ok(vec![self.0.upscale(&frame)?])
-    }
-
-    fn finish(self: Box<Self>) -> Result<Vec<Tensor>, EngineError> {
-        Ok(Vec::new())
+        Box::new(FrameShot(self))
     }
 }
 
