@@ -1,17 +1,18 @@
 //! Whether a picture stands still: where it does, a recurrence sees the same pixels again and again, and fine lines can etch
 //! themselves in until nothing else is left (docs/windows.md). Shorter windows keep that from showing.
 //!
-//! Frames are compared in blocks of [`BLOCK_PX`] pixels, by the means of their green, which noise hardly moves. A block
-//! with some texture stands still if for most frames its mean is what it was [`GAP_FRAMES`] frames before: motion, even a slow
-//! pan, moves texture through a block; noise, grain and the trembling of compression do not change its mean. Blocks
-//! without texture say nothing: bars of a letterbox and clear skies stand still in every shot.
+//! Frames are compared in blocks of [`BLOCK_PX`] pixels, by the means of the quarters of each, in green. A block with some
+//! texture stands still if for most frames its quarters differ from one another as they did [`GAP_FRAMES`] frames before:
+//! motion, even a slow pan, moves texture through a block; noise, grain and the trembling of compression hardly change means,
+//! and changing light changes all quarters alike. Blocks without texture say nothing: bars of a letterbox and clear skies
+//! stand still in every shot.
 
 use std::borrow::Borrow;
 
 use framelift_frame::Frame;
 
 /// Side of a block, in pixels.
-const BLOCK_PX: usize = 8;
+const BLOCK_PX: usize = 16;
 
 /// Frames between those that are compared.
 const GAP_FRAMES: usize = 16;
@@ -22,7 +23,7 @@ const LEAST_FRAMES: usize = 2 * GAP_FRAMES;
 /// A step of 8 bits in samples.
 const STEP: f32 = 65535.0 / 255.0;
 
-/// A mean that changes by no more is the same.
+/// Quarters that differ from one another by no more than this otherwise, root mean square, differ as they did.
 const SAME: f32 = 1.5 * STEP;
 
 /// A block of this standard deviation has texture.
@@ -32,13 +33,37 @@ const TEXTURE: f32 = 4.0 * STEP;
 const STILL_FRAMES: f32 = 0.6;
 
 /// Share of the blocks with texture, and of all blocks, that stand still in a still picture.
-const STILL_TEXTURED: f32 = 0.25;
+const STILL_TEXTURED: f32 = 0.35;
 const STILL_ALL: f32 = 0.02;
 
-/// What is kept of a frame: mean and standard deviation of each block, in samples. Pixels beyond the last whole block are
-/// left out.
+/// What is kept of a block, in samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Block {
+    /// By how much the mean of each quarter exceeds the block's.
+    quarters: [f32; 4],
+    /// Standard deviation of the pixels.
+    deviation: f32,
+}
+
+impl Block {
+    /// The block of the quarters' sums and the sum of all squares.
+    fn new(sums: [f32; 4], squares: f32) -> Self {
+        let pixels = (BLOCK_PX * BLOCK_PX) as f32;
+        let mean = sums.iter().sum::<f32>() / pixels;
+        let deviation = (squares / pixels - mean * mean).max(0.0).sqrt();
+        Self { quarters: sums.map(|sum| sum * 4.0 / pixels - mean), deviation }
+    }
+
+    /// Whether the quarters differ from one another as they do in `other`.
+    fn is_like(&self, other: &Self) -> bool {
+        let squares: f32 = self.quarters.iter().zip(&other.quarters).map(|(a, b)| (a - b) * (a - b)).sum();
+        squares <= 4.0 * SAME * SAME
+    }
+}
+
+/// What is kept of a frame. Pixels beyond the last whole block are left out.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Blocks(Vec<(f32, f32)>);
+pub struct Blocks(Vec<Block>);
 
 impl Blocks {
     /// The blocks of `frame`.
@@ -46,30 +71,28 @@ impl Blocks {
     pub fn of(frame: &Frame) -> Self {
         let green = &frame.planes()[1];
         let (columns, rows) = (green.size().width as usize / BLOCK_PX, green.size().height as usize / BLOCK_PX);
-        let mut sums = vec![(0.0f32, 0.0f32); columns * rows];
+        let mut sums = vec![([0.0f32; 4], 0.0f32); columns * rows];
         for (row, sums) in sums.chunks_exact_mut(columns.max(1)).enumerate() {
-            for y in row * BLOCK_PX..(row + 1) * BLOCK_PX {
-                for (samples, (sum, squares)) in green.row(y).chunks_exact(BLOCK_PX).zip(&mut *sums) {
-                    for &sample in samples {
-                        let value = f32::from(sample);
-                        *sum += value;
-                        *squares += value * value;
+            for y in 0..BLOCK_PX {
+                let below = y / (BLOCK_PX / 2) * 2;
+                let samples = green.row(row * BLOCK_PX + y).chunks_exact(BLOCK_PX);
+                for (samples, (quarters, squares)) in samples.zip(&mut *sums) {
+                    for (half, samples) in samples.chunks_exact(BLOCK_PX / 2).enumerate() {
+                        for value in samples.iter().map(|&sample| f32::from(sample)) {
+                            quarters[below + half] += value;
+                            *squares += value * value;
+                        }
                     }
                 }
             }
         }
-        let pixels = (BLOCK_PX * BLOCK_PX) as f32;
-        let statistics = |(sum, squares): (f32, f32)| {
-            let mean = sum / pixels;
-            (mean, (squares / pixels - mean * mean).max(0.0).sqrt())
-        };
-        Self(sums.into_iter().map(statistics).collect())
+        Self(sums.into_iter().map(|(quarters, squares)| Block::new(quarters, squares)).collect())
     }
 
     /// Bytes kept for a frame of so many pixels.
     #[must_use]
     pub const fn bytes(pixels: u64) -> u64 {
-        pixels / (BLOCK_PX * BLOCK_PX) as u64 * size_of::<(f32, f32)>() as u64
+        pixels / (BLOCK_PX * BLOCK_PX) as u64 * size_of::<Block>() as u64
     }
 }
 
@@ -82,12 +105,12 @@ pub fn stands_still<B: Borrow<Blocks>>(frames: &[B]) -> bool {
     let (mut textured, mut still) = (0, 0);
     for block in 0..all {
         let of = |frame: &B| frame.borrow().0.get(block).copied().unwrap_or_default();
-        let texture = frames.iter().map(|frame| of(frame).1).sum::<f32>() / frames.len() as f32;
+        let texture = frames.iter().map(|frame| of(frame).deviation).sum::<f32>() / frames.len() as f32;
         if texture < TEXTURE {
             continue;
         }
         textured += 1;
-        let same = frames.iter().zip(&frames[GAP_FRAMES..]).filter(|(a, b)| (of(a).0 - of(b).0).abs() <= SAME).count();
+        let same = frames.iter().zip(&frames[GAP_FRAMES..]).filter(|(a, b)| of(a).is_like(&of(b))).count();
         still += usize::from(same as f32 >= STILL_FRAMES * compared);
     }
     still as f32 >= STILL_TEXTURED * textured as f32 && still as f32 > STILL_ALL * all as f32
@@ -126,6 +149,8 @@ mod tests {
     fn noise_and_passers_by_leave_a_picture_still() {
         assert!(still((0..100).map(|_| frame(0.0, 0.0, 1.0, 0))));
         assert!(still((0..100).map(|n| frame(0.0, 6.0, 1.0, n))));
+        // Light that fades.
+        assert!(still((0..100).map(|n| frame(0.0, 2.0, 1.0 - n as f32 / 250.0, n))));
         // Something large passes for a while.
         assert!(still((0..100).map(|n| frame(if (40..54).contains(&n) { 9.0 } else { 0.0 }, 2.0, 1.0, n))));
     }
@@ -143,7 +168,7 @@ mod tests {
     #[test]
     fn tiny_frames_have_no_blocks() {
         let time = Timestamp::new(0, TimeBase::new(1, 25));
-        let tiny = Blocks::of(&Frame::black(Size::new(7, 7), time, 1));
+        let tiny = Blocks::of(&Frame::black(Size::new(15, 15), time, 1));
         assert_eq!(tiny, Blocks(Vec::new()));
         assert!(!still((0..100).map(|_| tiny.clone())));
     }

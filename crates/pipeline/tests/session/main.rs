@@ -288,7 +288,7 @@ fn a_frame_of_another_size_is_refused() {
 /// Windows are the default ones for what moves, and shorter where the picture stands still.
 #[test]
 fn a_picture_that_stands_still_is_seen_in_shorter_windows() {
-    let size = Size::new(24, 16);
+    let size = Size::new(32, 32);
     let (count, fake) = (130, Fake::new(Reach::Window, 1));
     let moving = film(size, count);
     // The picture of one frame at the times of all.
