@@ -71,8 +71,8 @@ impl Encoder {
             if let Some(rate) = video.frame_rate {
                 context.framerate = rational(rate);
             }
-            // As many as the encoder likes; the library by itself would use one.
-            context.thread_count = 0;
+            // 0 is as many as the encoder likes; the library by itself would use one.
+            context.thread_count = i32::try_from(options.encoder_threads).unwrap_or(0);
             if encoder.clock.counts_frames {
                 let (num, den) = codec.nearest_rate(video.frame_rate.unwrap_or((25, 1)));
                 context.time_base = rational((den, num));
@@ -111,6 +111,49 @@ impl Encoder {
             ffi::avcodec_parameters_from_context(parameters.as_ptr(), self.context)
         })?;
         Ok(parameters)
+    }
+
+    /// The codec's header, as containers keep it beside the stream; empty where there is none.
+    #[must_use]
+    pub fn header(&self) -> Vec<u8> {
+        // SAFETY: the context is open; its header, where there is one, has as many bytes as it says.
+        unsafe {
+            let context = &*self.context;
+            match usize::try_from(context.extradata_size) {
+                Ok(size) if size > 0 && !context.extradata.is_null() => {
+                    std::slice::from_raw_parts(context.extradata, size).to_vec()
+                }
+                _ => Vec::new(),
+            }
+        }
+    }
+
+    /// How many pictures the coding order may run ahead of the order of display.
+    #[must_use]
+    pub fn reorder_delay(&self) -> usize {
+        // SAFETY: the context is open.
+        usize::try_from(unsafe { (*self.context).has_b_frames }).unwrap_or(0)
+    }
+
+    /// What becomes of a plain picture: bytes that tell apart encoders of other versions, options or threads, as far as
+    /// they say so in their stream. The encoder cannot be used afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`MediaError::Output`] when the encoder fails.
+    pub fn fingerprint(mut self) -> Result<Vec<u8>, MediaError> {
+        let time = Timestamp::new(0, self.video.time_base);
+        let (size, format) = (self.video.size, self.video.av_format);
+        let mut frame = raw::Frame::with_buffer(format.0, side_px(size.width)?, side_px(size.height)?)?;
+        crate::color::set_color_codes!(frame.as_mut(), self.video.color, chroma_location);
+        frame.zero();
+        let mut bytes = self.header();
+        self.send(Picture::new(frame, time, 1))?;
+        self.finish()?;
+        while let Some(packet) = self.receive()? {
+            bytes.extend_from_slice(packet.raw.payload());
+        }
+        Ok(bytes)
     }
 
     /// Takes the next picture in order of display.
@@ -292,6 +335,17 @@ impl EncodedPacket {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.raw.payload().len()
+    }
+
+    /// When it is decoded.
+    #[must_use]
+    pub fn decode_time(&self) -> Timestamp {
+        Timestamp::new(self.raw.get().dts, self.time_base)
+    }
+
+    /// Has it decoded at `ticks` of its picture's time base.
+    pub fn set_decode_ticks(&mut self, ticks: i64) {
+        self.raw.as_mut().dts = ticks;
     }
 
     /// When its picture is shown.

@@ -38,6 +38,20 @@ impl WindowWork {
         Self { model, plan, window, grid, store, frames: VecDeque::new(), first: 0, start: 0 }
     }
 
+    /// Goes on with the body that begins with frame `start` of a shot.
+    pub(crate) fn thaw(&mut self, start: u64) {
+        (self.first, self.start) = (start, start);
+    }
+
+    /// Sees a frame before those that a thawed shot goes on with.
+    pub(crate) fn recall(&mut self, frame: Frame) {
+        self.frames.push_back(frame);
+        while self.frames.len() as u64 > self.window.context.min(self.start) {
+            self.frames.pop_front();
+        }
+        self.first = self.start - self.frames.len() as u64;
+    }
+
     fn seen(&self) -> u64 {
         self.first + self.frames.len() as u64
     }
@@ -62,6 +76,7 @@ impl WindowWork {
     /// Runs the windows that are whole.
     fn run<S: Sink>(&mut self, ended: bool, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         while let Some(window) = self.grid.window(self.start, self.seen(), ended) {
+            out.sink.window(window.body.start)?;
             if self.plan.grid.count() == 1 {
                 self.whole(&window, out)?
             } else {
