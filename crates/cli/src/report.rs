@@ -165,7 +165,8 @@ impl Reporter {
 
     /// The last word on a run that ended well.
     pub(crate) fn finished(&self, output: &str, summary: &Summary) {
-        let Summary { frames, frames_before, size, elapsed, first_frame, network, shots, peak_resident_bytes } = summary;
+        let Summary { frames, frames_before, size, elapsed, first_frame, network, shots, peak_resident_bytes } =
+            summary;
         let fps = (*frames - *frames_before) as f64 / elapsed.as_secs_f64().max(1e-9);
         let plural = if *frames == 1 { "" } else { "s" };
         let done = || {

@@ -7,8 +7,8 @@ use framelift_engine::Engine;
 use framelift_frame::Size;
 use framelift_media::{CopyPolicy, Demuxer, Input, MediaInfo, Output, OutputVideo, ReadOptions, WriteOptions};
 use framelift_pipeline::{
-    CancelToken, Event, Job, PartSpec, JobStatus, PipelineError, Resume, Summary, Target, Upscale, WindowOptions, default_limit_bytes,
-    least_outside_network_bytes, run,
+    CancelToken, Event, Job, JobStatus, PartSpec, PipelineError, Resume, Summary, Target, Upscale, WindowOptions,
+    default_limit_bytes, least_outside_network_bytes, run,
 };
 
 use crate::model::Kind;

@@ -6,6 +6,7 @@ use std::ptr;
 use ffmpeg_next::ffi;
 use framelift_frame::{TimeBase, Timestamp};
 
+use crate::clean_memory::CleanMemory;
 use crate::containers::wants_global_header;
 use crate::encoders::VideoEncoder;
 use crate::error::{Code, check, must};
@@ -18,6 +19,8 @@ pub struct Encoder {
     context: *mut ffi::AVCodecContext,
     video: OutputVideo,
     output: String,
+    /// Whether what it makes depends on what memory held before.
+    reads_unwritten_memory: bool,
     clock: Clock,
     waiting: std::collections::VecDeque<EncodedPacket>,
 }
@@ -55,9 +58,11 @@ impl Encoder {
             context: ptr::null_mut(),
             video: video.clone(),
             output: output.to_string(),
+            reads_unwritten_memory: codec.reads_unwritten_memory(),
             clock: Clock { counts_frames: codec.counts_frames(), pictures: BTreeMap::new(), sent: 0, first: None },
             waiting: std::collections::VecDeque::new(),
         };
+        let _clean = codec.reads_unwritten_memory().then(CleanMemory::new);
         // SAFETY: the pointer is checked before use; the context is freed by drop whatever happens.
         unsafe {
             encoder.context = ffi::avcodec_alloc_context3(codec.as_ptr());
@@ -190,6 +195,7 @@ impl Encoder {
 
     fn send_raw(&mut self, frame: *const ffi::AVFrame) -> Result<(), MediaError> {
         log::clear();
+        let _clean = self.reads_unwritten_memory.then(CleanMemory::new);
         loop {
             // SAFETY: the context is open; the frame is valid, or null, which starts the draining.
             match check(unsafe { ffi::avcodec_send_frame(self.context, frame) }) {

@@ -10,6 +10,7 @@
 //! Every timestamp stays in ticks of the input's time base from end to end.
 #![expect(unsafe_code, reason = "FFmpeg is a C library; each call into it states why it is sound")]
 
+mod clean_memory;
 mod color;
 pub mod compose;
 mod containers;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use framelift_media::MediaError;
+use framelift_media::{MediaError, Output};
 
 use crate::{SessionError, mib};
 
@@ -160,6 +160,20 @@ pub enum PipelineError {
         /// The ceiling.
         limit_bytes: u64,
     },
+}
+
+impl PipelineError {
+    /// The same for people, who know the output and not what is kept beside it.
+    pub(crate) fn of_output(self, output: &Output) -> Self {
+        match self {
+            Self::Work { path, source } => {
+                let what = format!("{}: {}", path.display(), plain(&source));
+                let remedy = work_remedy(&source).to_owned();
+                MediaError::Output { output: output.to_string(), what, remedy }.into()
+            }
+            other => other,
+        }
+    }
 }
 
 /// The system's words, without the number.

@@ -77,7 +77,8 @@ impl Planning<'_> {
                     _ => format!("in windows of {body} + 2x{context} frames"),
                 });
                 let (columns, rows) = pins.tiles;
-                let tiles = if columns * rows == 1 { "in whole frames".into() } else { format!("in {columns} x {rows} tiles") };
+                let tiles =
+                    if columns * rows == 1 { "in whole frames".into() } else { format!("in {columns} x {rows} tiles") };
                 let how = [windows, Some(tiles)].into_iter().flatten().collect::<Vec<_>>().join(" and ");
                 let remedy = format!(
                     "allow what was allowed then with --memory {}MiB, or start over with --fresh",

@@ -11,7 +11,9 @@ use framelift_media::{Encoder, MediaInfo, Muxer, Output, OutputVideo, StreamInfo
 use framelift_nets::{Descriptor, Reach};
 use framelift_shots::CutDetector;
 
-use crate::memory::{FRAMES_BEFORE, FRAMES_BEHIND, PACKET_BYTES, default_limit_bytes, frame_bytes, peak_resident_bytes};
+use crate::memory::{
+    FRAMES_BEFORE, FRAMES_BEHIND, PACKET_BYTES, default_limit_bytes, frame_bytes, peak_resident_bytes,
+};
 use crate::planning::{Decided, Planning};
 use crate::queue::queue;
 use crate::resume::borders::{self, Borders};
@@ -35,7 +37,7 @@ use crate::{
 /// The root cause of the failure; nothing is left under the output's name.
 pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) -> Result<Summary, PipelineError> {
     let output = job.output.clone();
-    work_on(job, cancel, on_event).inspect_err(|error| {
+    work_on(job, cancel, on_event).map_err(|error| error.of_output(&output)).inspect_err(|error| {
         if matches!(error, PipelineError::Busy { .. } | PipelineError::Drifted { .. } | PipelineError::Piece { .. }) {
             return;
         }
@@ -87,8 +89,8 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     let shots = shots && network.as_ref().is_some_and(|network| network.reach != Reach::Frame);
 
     let piece_frames = resume.as_ref().and_then(|resume| resume.piece_frames);
-    let piece_frames = piece_frames
-        .unwrap_or_else(|| borders::piece_frames(network.as_ref(), video.size, video.average_frame_rate));
+    let piece_frames =
+        piece_frames.unwrap_or_else(|| borders::piece_frames(network.as_ref(), video.size, video.average_frame_rate));
     let mut work = match &resume {
         Some(resume) => {
             let settings = Settings { video: &wanted, write: &write, part, shots, windows, piece_frames };
@@ -182,9 +184,8 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     let shorter = look_ahead.map(|look_ahead| {
         format!("to keep to the memory allowed, the encoder looks {look_ahead} pictures ahead, which makes the file a little larger")
     });
-    let again = pieces.is_some().then(|| {
-        format!("{frames_before} frames were made before; the work goes on from there")
-    });
+    let again =
+        pieces.is_some().then(|| format!("{frames_before} frames were made before; the work goes on from there"));
     for notice in [
         again.filter(|_| frames_before > 0).into_iter().collect(),
         to_rgb.take_notices(),
@@ -197,7 +198,7 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         on_event(Event::Notice(notice));
     }
 
-    let resumed = place.map(|place| Resumed::new(place, frames_before, stream.time_base));
+    let resumed = place.map(|place| Resumed::new(place, frames_before, wanted.time_base));
     let seek = match resumed.filter(|resumed| resumed.from.is_some()) {
         Some(resumed) if can_seek(input.reopen()?, video, resumed)? => resumed.from,
         _ => start,
@@ -256,7 +257,11 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     let finished = room(FRAMES_BEHIND, size);
     let another = || {
         let encoder = Encoder::new(&wanted, &output, &write)?;
-        if encoder.header() == header { Ok(encoder) } else { Err(PipelineError::Seam { encoder: wanted.encoder.clone() }) }
+        if encoder.header() == header {
+            Ok(encoder)
+        } else {
+            Err(PipelineError::Seam { encoder: wanted.encoder.clone() })
+        }
     };
 
     let (shared, cause) = (&shared, &Cause::default());
@@ -317,7 +322,7 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
                 }
             }
             shots_made = pieces.shots();
-            let joined = join(&pieces, &mut film, &mut muxer, start, cancel, on_event)?;
+            let joined = join(pieces.packets(wanted.time_base), &mut film, &mut muxer, start, cancel, on_event)?;
             if joined != pieces.frames() {
                 return Err(PipelineError::Lost { decoded: pieces.frames(), written: joined });
             }

@@ -412,7 +412,9 @@ impl Sink for Results<'_> {
     }
 
     fn window(&mut self, shot_frames: u64) -> Result<(), Halt> {
-        if let Some((borders, _)) = self.borders.as_mut().filter(|(borders, _)| shot_frames > 0 && borders.is_due(false)) {
+        if let Some((borders, _)) =
+            self.borders.as_mut().filter(|(borders, _)| shot_frames > 0 && borders.is_due(false))
+        {
             self.begins = Some(borders.begin(0, false, 0));
         }
         Ok(())

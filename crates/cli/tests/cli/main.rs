@@ -4,5 +4,6 @@
 mod bad_input;
 mod common;
 mod measure;
+mod resume;
 mod upscale;
 mod windows;

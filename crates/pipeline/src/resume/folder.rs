@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use framelift_media::{Output, forget_partial_output, register_partial_output};
+use framelift_media::{MediaError, Output, forget_partial_output, register_partial_output};
 
 use super::hash;
 use crate::PipelineError;
@@ -45,6 +45,12 @@ impl Folder {
     /// [`PipelineError::Busy`] where another process has it; [`PipelineError::Work`].
     pub(crate) fn lock(output: &Output) -> Result<Option<Self>, PipelineError> {
         let Some(path) = folder_of(output) else { return Ok(None) };
+        let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = beside.filter(|folder| !folder.exists()) {
+            let what = format!("there is no folder {}", folder.display());
+            let remedy = format!("make it first: mkdir -p {}", folder.display());
+            return Err(MediaError::Output { output: output.to_string(), what, remedy }.into());
+        }
         let mut tries = 0;
         loop {
             match fs::create_dir(&path) {

@@ -7,7 +7,7 @@
 use framelift_frame::Timestamp;
 use framelift_media::{Demuxer, Muxer};
 
-use super::{Pieces, Then};
+use super::pieces::Packets;
 use crate::{CancelToken, Event, PipelineError};
 
 /// Sound and subtitles may lie this much behind the video in the film.
@@ -18,7 +18,7 @@ const INTERLEAVE_SLACK_S: f64 = 2.0;
 /// # Errors
 /// [`PipelineError::Piece`] for pieces that are not what was written, [`PipelineError::Interrupted`], and those of media.
 pub(crate) fn join(
-    pieces: &Pieces,
+    mut packets: Packets<'_>,
     film: &mut Demuxer,
     muxer: &mut Muxer,
     start: Option<Timestamp>,
@@ -28,17 +28,13 @@ pub(crate) fn join(
     let info = film.info().clone();
     let Some((stream, _)) = info.video_stream() else { return Err(PipelineError::NoVideo) };
     let (video, base) = (stream.index, stream.time_base);
-    let end = match pieces.done.last().map(|piece| piece.then) {
-        Some(Then::End { at, .. }) => at.map(|ticks| Timestamp::new(ticks, base)),
-        _ => None,
-    };
-    pieces.check_room()?;
+    let end = packets.pieces().end_ticks().map(|ticks| Timestamp::new(ticks, base));
+    packets.pieces().check_room()?;
     film.keep(|index| muxer.copies(index));
     if let Some(start) = start {
         film.seek(start)?;
     }
-    let mut packets = pieces.packets(base);
-    let (total, mut written, mut told) = (pieces.frames().max(1), 0, 0);
+    let (total, mut written, mut told) = (packets.pieces().frames().max(1), 0, 0);
     while let Some(packet) = film.read()? {
         if cancel.is_cancelled() {
             return Err(PipelineError::Interrupted);

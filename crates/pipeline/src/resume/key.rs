@@ -67,7 +67,6 @@ pub(crate) fn differences(before: &BTreeMap<String, String>, now: &BTreeMap<Stri
     names.into_iter().filter(|name| before.get(*name) != now.get(*name)).map(|name| format!("the {name}")).collect()
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

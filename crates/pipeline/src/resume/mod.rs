@@ -18,12 +18,14 @@ pub(crate) mod lead;
 mod pieces;
 pub(crate) mod state;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use framelift_frame::Timestamp;
-use framelift_media::{Demuxer, Output, OutputVideo, WriteOptions};
+use framelift_media::{CopyPolicy, Demuxer, MediaError, Output, OutputVideo, WriteOptions};
 
 use self::disk::Room;
 use self::folder::{Folder, work};
@@ -88,8 +90,11 @@ impl Work {
         settings: &Settings<'_>,
         frames: Option<u64>,
     ) -> Result<Option<Self>, PipelineError> {
-        let content = key::content(input.input())
-            .map_err(|source| PipelineError::Work { path: input.input().to_string().into(), source })?;
+        let content = key::content(input.input()).map_err(|error| MediaError::Input {
+            input: input.input().to_string(),
+            what: error.to_string(),
+            remedy: "check the file and the disk".to_owned(),
+        })?;
         let Some(content) = content else { return Ok(None) };
         let Some(folder) = Folder::lock(output)? else { return Ok(None) };
         let mut key = resume.key.clone();
@@ -98,7 +103,7 @@ impl Work {
         video.notices.clear();
         // What is copied, and where the output waits, is nothing to the pictures.
         let write = WriteOptions {
-            copy: framelift_media::CopyPolicy::All,
+            copy: CopyPolicy::All,
             overwrite: false,
             trim_start: None,
             trim_end: None,
@@ -228,13 +233,13 @@ impl Work {
         let done = self.recorded.as_ref().map_or(&[][..], |recorded| &recorded.pieces);
         self.room.check_before(video, done, self.folder.path())?;
         let Some(recorded) = self.recorded else {
-            self.folder.clear(&[])?;
+            self.folder.clear(&[self.folder.path().join("output")])?;
             let journal = Journal::create(&path, self.header).map_err(|e| work(&path, e))?;
             return Ok((Pieces::new(self.folder, journal, Vec::new(), self.room), None));
         };
         let (number, place) = (recorded.pieces.len(), recorded.place());
         let mut keep: Vec<_> = (0..number).map(|n| self.folder.piece(n)).collect();
-        keep.extend([path.clone(), self.folder.state(recorded.frames())]);
+        keep.extend([path.clone(), self.folder.state(recorded.frames()), self.folder.path().join("output")]);
         self.folder.clear(&keep)?;
         let journal = Journal::go_on(&path, recorded.valid_bytes).map_err(|e| work(&path, e))?;
         Ok((Pieces::new(self.folder, journal, recorded.pieces, self.room), place))

@@ -52,6 +52,14 @@ impl Pieces {
         self.done.iter().map(|piece| piece.frames).sum()
     }
 
+    /// Where copied streams end before the film does, in ticks of the stream, once all pieces are done.
+    pub(crate) fn end_ticks(&self) -> Option<i64> {
+        match self.done.last()?.then {
+            Then::End { at, .. } => at,
+            Then::Piece(_) => None,
+        }
+    }
+
     /// Shots of the film, once all pieces are done.
     pub(crate) fn shots(&self) -> u64 {
         match self.done.last().map(|piece| piece.then) {
@@ -96,13 +104,7 @@ impl Pieces {
         let name = self.folder.piece(number);
         fs::rename(&path, &name).map_err(|e| work(&name, e))?;
         sync_folder(self.folder.path());
-        let piece = Piece {
-            frames: ticks.len() as u64,
-            bytes,
-            hash: Hash(hash.finish()),
-            delay: delay(&ticks),
-            then,
-        };
+        let piece = Piece { frames: ticks.len() as u64, bytes, hash: Hash(hash.finish()), delay: delay(&ticks), then };
         self.journal.piece(piece).map_err(|e| work(&self.folder.journal(), e))?;
         self.done.push(piece);
         self.folder.is_worth_keeping();
@@ -193,7 +195,12 @@ pub(crate) struct Packets<'a> {
     peeked: Option<EncodedPacket>,
 }
 
-impl Packets<'_> {
+impl<'a> Packets<'a> {
+    /// Whose they are.
+    pub(crate) fn pieces(&self) -> &'a Pieces {
+        self.pieces
+    }
+
     /// The next packet, which stays the next.
     pub(crate) fn peek(&mut self) -> Result<Option<&EncodedPacket>, PipelineError> {
         if self.peeked.is_none() {
