@@ -25,6 +25,8 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 2 usage, 3 bad input, 4 limits (me
 pub(crate) enum Command {
     /// Upscale a film, keeping its sound, subtitles, chapters, timestamps and colours
     Upscale(Box<Upscale>),
+    /// Say how far the job that makes an output is, whether it is at work or was stopped
+    Status(Status),
     /// Say what a film holds and how framelift reads it
     Probe(Probe),
     /// The models at hand, and what a checkpoint file is
@@ -152,6 +154,30 @@ pub(crate) struct Upscale {
     /// How progress is shown, on stderr
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, help_heading = "Output")]
     pub(crate) progress: ProgressMode,
+
+    #[command(flatten)]
+    pub(crate) keeping: Keeping,
+}
+
+/// How the work is kept, so that a run that is stopped goes on where it was when the same command is given again.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Keeping {
+    /// Forget what an earlier run of the same command that was stopped has made
+    #[arg(long, help_heading = "Going on after a stop")]
+    pub(crate) fresh: bool,
+
+    /// Work in one go and keep nothing: a run that is stopped starts again from the beginning; takes half the disk
+    #[arg(long, conflicts_with_all = ["fresh", "piece", "disk"], help_heading = "Going on after a stop")]
+    pub(crate) no_resume: bool,
+
+    /// Frames after which the work is kept, at shots and borders of windows
+    /// [default: about a minute's work, 64 to 256]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000), help_heading = "Going on after a stop")]
+    pub(crate) piece: Option<u64>,
+
+    /// The most disk that the job may take at once, such as 100GiB: its pieces and the output, about twice the output
+    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Going on after a stop")]
+    pub(crate) disk: Option<usize>,
 }
 
 /// Where and how precisely to compute.
@@ -194,6 +220,16 @@ pub(crate) enum ProgressMode {
     Json,
     /// Nothing but errors
     None,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Status {
+    /// The output, as it was given to `framelift upscale`
+    pub(crate) output: String,
+
+    /// As one JSON object; null where there is no such job
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -359,7 +395,7 @@ impl Upscale {
             OffloadChoice::Never => Offload::Never,
             OffloadChoice::Always => Offload::Always,
         };
-        WindowOptions { body: self.window, context: self.context, offload }
+        WindowOptions { body: self.window, context: self.context, offload, ..WindowOptions::default() }
     }
 
     /// The size asked for, if any.

@@ -8,6 +8,7 @@ mod measure;
 mod models;
 mod probe;
 mod report;
+mod status;
 mod upscale;
 
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let json = matches!(&cli.command, Command::Upscale(args) if args.progress == ProgressMode::Json);
     let run = || match &cli.command {
         Command::Upscale(args) => upscale::upscale(args),
+        Command::Status(args) => status::status(args),
         Command::Probe(args) => probe::probe(args),
         Command::Models(args) => models::models(args),
         Command::Bench(args) => bench::bench(args),

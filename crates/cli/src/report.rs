@@ -70,6 +70,7 @@ impl Reporter {
             Event::Notice(notice) => self.notice(notice),
             Event::Progress(progress) => self.progress(progress),
             Event::Window(done) => self.window(*done),
+            Event::Joining(done) => self.joining(*done),
             _ => {}
         }
     }
@@ -91,7 +92,7 @@ impl Reporter {
             }
             Mode::Json => err(&json!({
                 "event": "started", "input": input.to_string(), "output": output.to_string(),
-                "frames_total": frames, "encoder": encoder, "memory_bytes": plan.memory_bytes,
+                "frames_total": frames, "frames_before": plan.frames_before, "encoder": encoder, "memory_bytes": plan.memory_bytes,
                 "memory_limit_bytes": plan.memory_limit_bytes, "shots": plan.shots,
                 "window": plan.window.map(|w| json!({
                     "body": w.body, "context": w.context, "still": w.still.map(|(body, context)| json!({
@@ -130,6 +131,17 @@ impl Reporter {
         }
     }
 
+    /// Every frame is made; the film is put together.
+    fn joining(&self, done: f64) {
+        let percent = (done * 100.0).round();
+        match &self.mode {
+            Mode::Bar(bar) => bar.set_message(format!("putting the film together, {percent} %")),
+            Mode::Plain if self.due(PLAIN_INTERVAL) => err(&format!("putting the film together, {percent} %")),
+            Mode::Json if self.due(JSON_INTERVAL) => err(&json!({"event": "joining", "done": done}).to_string()),
+            _ => {}
+        }
+    }
+
     fn progress(&self, progress: &Progress) {
         let Progress { frames_done, frames_total, position, fps, eta, .. } = progress;
         match &self.mode {
@@ -155,8 +167,9 @@ impl Reporter {
 
     /// The last word on a run that ended well.
     pub(crate) fn finished(&self, output: &str, summary: &Summary) {
-        let Summary { frames, size, elapsed, first_frame, network, shots, peak_resident_bytes } = summary;
-        let fps = *frames as f64 / elapsed.as_secs_f64().max(1e-9);
+        let Summary { frames, frames_before, size, elapsed, first_frame, network, shots, peak_resident_bytes } =
+            summary;
+        let fps = (*frames - *frames_before) as f64 / elapsed.as_secs_f64().max(1e-9);
         let plural = if *frames == 1 { "" } else { "s" };
         let done = || {
             let peak = peak_resident_bytes.map_or_else(String::new, |peak| format!(", {} at most", human_bytes(peak)));
@@ -165,8 +178,9 @@ impl Reporter {
                 Some(1) => " in one shot".to_owned(),
                 Some(shots) => format!(" in {shots} shots"),
             };
+            let before = if *frames_before > 0 { format!(", {frames_before} of them before") } else { String::new() };
             format!(
-                "{output}: {frames} frame{plural} of {size}{shots} in {} ({fps:.2} fps{peak})",
+                "{output}: {frames} frame{plural} of {size}{before}{shots} in {} ({fps:.2} fps{peak})",
                 human_time(*elapsed)
             )
         };
@@ -181,7 +195,7 @@ impl Reporter {
                     err(&progress_json(&last, Some(*frames)));
                 }
                 err(&json!({
-                    "event": "finished", "output": output, "frames": frames, "size": size.to_string(),
+                    "event": "finished", "output": output, "frames": frames, "frames_before": frames_before, "size": size.to_string(),
                     "elapsed_s": elapsed.as_secs_f64(), "first_frame_s": first_frame.as_secs_f64(),
                     "network_s": network.as_secs_f64(), "fps": fps, "shots": shots,
                     "peak_resident_bytes": peak_resident_bytes,

@@ -52,6 +52,8 @@ pub(crate) fn upscale(args: &Upscale) -> Result<(), Failure> {
         .device(device)
         .read(read)
         .write(write)
+        .resume(!args.keeping.no_resume)
+        .fresh(args.keeping.fresh)
         .cancel(&cancel)
         .on_event(move |event| events.event(&event));
     if let Some(model) = model {
@@ -59,6 +61,12 @@ pub(crate) fn upscale(args: &Upscale) -> Result<(), Failure> {
     }
     if let Some(target) = args.target() {
         upscaler = upscaler.target(target);
+    }
+    if let Some(frames) = args.keeping.piece {
+        upscaler = upscaler.piece_frames(frames);
+    }
+    if let Some(bytes) = args.keeping.disk {
+        upscaler = upscaler.disk_limit_bytes(bytes as u64);
     }
     let result = run_until_interrupt(cancel, move || upscaler.run());
     match result {
@@ -78,10 +86,15 @@ pub(crate) fn upscale(args: &Upscale) -> Result<(), Failure> {
         Outcome::Overdue => {
             reporter.abandon();
             framelift::discard_partial_outputs();
-            Err(Failure::Command(
-                ErrorKind::Interrupted,
-                "interrupted; nothing was left under the output's name".into(),
-            ))
+            let message = match framelift::status(&output) {
+                Ok(Some(status)) if status.frames_done > 0 => format!(
+                    "interrupted; the first {} frames are kept in {}, the same command goes on from there",
+                    status.frames_done,
+                    status.folder.display()
+                ),
+                _ => "interrupted; nothing was left under the output's name".to_owned(),
+            };
+            Err(Failure::Command(ErrorKind::Interrupted, message))
         }
     }
 }

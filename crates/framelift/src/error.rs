@@ -110,11 +110,18 @@ fn pipeline_kind(error: &PipelineError) -> ErrorKind {
         PipelineError::Session(SessionError::SizeChanged { .. }) | PipelineError::NoVideo | PipelineError::NoFrames => {
             ErrorKind::Input
         }
-        PipelineError::EmptyRange => ErrorKind::Usage,
+        PipelineError::Drifted { .. } => ErrorKind::Input,
+        PipelineError::EmptyRange | PipelineError::Seam { .. } => ErrorKind::Usage,
         PipelineError::Session(SessionError::Count { .. })
         | PipelineError::Lost { .. }
         | PipelineError::Panic { .. } => ErrorKind::Bug,
-        PipelineError::Thread { .. } => ErrorKind::Limits,
+        PipelineError::Thread { .. } | PipelineError::Pinned { .. } | PipelineError::DiskLimit { .. } => {
+            ErrorKind::Limits
+        }
+        PipelineError::Busy { .. }
+        | PipelineError::Work { .. }
+        | PipelineError::Piece { .. }
+        | PipelineError::DiskSpace { .. } => ErrorKind::Output,
         PipelineError::Interrupted => ErrorKind::Interrupted,
     }
 }

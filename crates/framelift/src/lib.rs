@@ -29,8 +29,8 @@ pub use framelift_media::{
 };
 pub use framelift_nets::{Descriptor, FeatureId, FeatureStore, MemoryStore, Network, Reach};
 pub use framelift_pipeline::{
-    CancelToken, DEFAULT_BODY, DEFAULT_CONTEXT, Event, Offload, PartSpec, Plan, Progress, STILL_WINDOW, Summary,
-    Target, WindowOptions, WindowPlan,
+    CancelToken, DEFAULT_BODY, DEFAULT_CONTEXT, Event, JobStatus, Offload, PartSpec, Plan, Progress, STILL_WINDOW,
+    Summary, Target, WindowOptions, WindowPlan,
 };
 /// How close a film is to another, and the papers' ways to make films worse.
 pub use framelift_quality as quality;
@@ -39,4 +39,4 @@ pub use device::{Device, DeviceOptions};
 pub use error::{Error, ErrorKind};
 pub use model::{Model, ModelError};
 pub use session::Session;
-pub use upscaler::Upscaler;
+pub use upscaler::{Upscaler, status};

@@ -1,5 +1,6 @@
 //! What makes the pixels: a built-in network, a checkpoint, or a filter.
 
+use std::hash::Hasher as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ use crate::{DeviceOptions, Error, ErrorKind};
 pub struct Model {
     name: String,
     kind: Kind,
+    /// What its results depend on: the hash of its weights, and how it was told to work.
+    identity: String,
 }
 
 /// What stands behind a model.
@@ -89,7 +92,7 @@ impl Model {
     /// [`ModelError::UnknownName`].
     pub fn named(name: &str) -> Result<Self, Error> {
         if let Some((_, filter, _)) = FILTERS.iter().find(|(known, ..)| *known == name) {
-            return Ok(Self { name: name.to_owned(), kind: Kind::Resample(*filter) });
+            return Ok(Self { name: name.to_owned(), kind: Kind::Resample(*filter), identity: name.to_owned() });
         }
         let full = if name == "lift" { "lift-x4" } else { name };
         let Some(checkpoint) = builtin::checkpoint(full) else {
@@ -139,6 +142,7 @@ impl Model {
             Kind::Network(detected) => {
                 let cleaning = detected.with_cleaning_threshold(threshold).map_err(ModelError::from)?;
                 self.kind = Kind::Network(Box::new(cleaning));
+                self.identity.push_str(&format!(" cleaned to {threshold}"));
                 Ok(self)
             }
             Kind::Resample(_) => Err(ModelError::NoCleaning { name: self.name }.into()),
@@ -146,7 +150,8 @@ impl Model {
     }
 
     fn from_checkpoint(name: String, checkpoint: &Checkpoint) -> Result<Self, Error> {
-        Ok(Self { name, kind: Kind::Network(Box::new(detect(checkpoint).map_err(ModelError::from)?)) })
+        let kind = Kind::Network(Box::new(detect(checkpoint).map_err(ModelError::from)?));
+        Ok(Self { name, kind, identity: identity(checkpoint) })
     }
 
     /// The built-in model for films of a size: ×4 up to [`Model::X4_LINES`] lines, ×2 above.
@@ -220,9 +225,26 @@ impl Model {
         Ok(framelift_pipeline::Model::new(engine, precision, prepare)?)
     }
 
+    pub(crate) fn identity(&self) -> &str {
+        &self.identity
+    }
+
     pub(crate) fn kind(&self) -> &Kind {
         &self.kind
     }
+}
+
+/// The hash of the names, shapes and values of all tensors.
+fn identity(checkpoint: &Checkpoint) -> String {
+    let mut hash = twox_hash::XxHash3_64::with_seed(0);
+    let mut bytes = Vec::new();
+    for (name, weight) in checkpoint.tensors() {
+        bytes.clear();
+        bytes.extend(format!("{name} {:?}", weight.shape()).bytes());
+        bytes.extend(weight.values().iter().flat_map(|value| value.to_le_bytes()));
+        hash.write(&bytes);
+    }
+    format!("{:016x}", hash.finish())
 }
 
 fn stem(file: &Path) -> String {

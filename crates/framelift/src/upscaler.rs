@@ -7,8 +7,8 @@ use framelift_engine::Engine;
 use framelift_frame::Size;
 use framelift_media::{CopyPolicy, Demuxer, Input, MediaInfo, Output, OutputVideo, ReadOptions, WriteOptions};
 use framelift_pipeline::{
-    CancelToken, Event, Job, PartSpec, PipelineError, Summary, Target, Upscale, WindowOptions, default_limit_bytes,
-    least_outside_network_bytes, run,
+    CancelToken, Event, Job, JobStatus, PartSpec, PipelineError, Resume, Summary, Target, Upscale, WindowOptions,
+    default_limit_bytes, least_outside_network_bytes, run,
 };
 
 use crate::model::Kind;
@@ -38,6 +38,7 @@ pub struct Upscaler {
     device: DeviceOptions,
     read: ReadOptions,
     write: WriteOptions,
+    resume: Option<Resume>,
     cancel: CancelToken,
     on_event: Box<dyn Fn(Event) + Send + Sync>,
 }
@@ -57,6 +58,7 @@ impl Upscaler {
             device: DeviceOptions::default(),
             read: ReadOptions::default(),
             write: WriteOptions::default(),
+            resume: Some(Resume::default()),
             cancel: CancelToken::new(),
             on_event: Box::new(|_| ()),
         }
@@ -126,6 +128,41 @@ impl Upscaler {
         self
     }
 
+    /// Whether a run that is stopped, by whatever, can go on where it was when it is started again; by default it can. The
+    /// work is then done in pieces, which lie in a folder beside the output until it is whole.
+    #[must_use]
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = if resume { self.resume.or_else(|| Some(Resume::default())) } else { None };
+        self
+    }
+
+    /// Forgets what an earlier run that was stopped has made.
+    #[must_use]
+    pub fn fresh(mut self, fresh: bool) -> Self {
+        if let Some(resume) = &mut self.resume {
+            resume.fresh = fresh;
+        }
+        self
+    }
+
+    /// Frames after which the work is kept; by default as many as make about a minute's work, 64 to 256.
+    #[must_use]
+    pub fn piece_frames(mut self, frames: u64) -> Self {
+        if let Some(resume) = &mut self.resume {
+            resume.piece_frames = Some(frames);
+        }
+        self
+    }
+
+    /// Ceiling on the disk that pieces and output may take together.
+    #[must_use]
+    pub fn disk_limit_bytes(mut self, bytes: u64) -> Self {
+        if let Some(resume) = &mut self.resume {
+            resume.disk_limit_bytes = Some(bytes);
+        }
+        self
+    }
+
     /// Stops the run when the token is used.
     #[must_use]
     pub fn cancel(mut self, token: &CancelToken) -> Self {
@@ -169,6 +206,17 @@ impl Upscaler {
                 )
             }
         };
+        let mut resume = self.resume;
+        if let Some(resume) = &mut resume {
+            model.name().clone_into(&mut resume.model);
+            resume.key.insert("model".to_owned(), model.identity().to_owned());
+            if let Upscale::Network(model) = &upscale {
+                let info = model.engine().info();
+                // How many threads there are changes nothing but the time.
+                let kind = info.detail.split_once(", ").map_or(info.detail.as_str(), |(_, kind)| kind);
+                resume.key.insert("processor".to_owned(), format!("{} {kind} {}", info.name, model.precision()));
+            }
+        }
         let job = Job {
             input,
             scratch_folder: scratch_folder(&self.output),
@@ -180,9 +228,18 @@ impl Upscaler {
             shots: self.shots,
             windows: self.windows,
             memory_limit_bytes: Some(limit_bytes),
+            resume,
         };
         Ok(run(job, &self.cancel, &*self.on_event)?)
     }
+}
+
+/// Where the job that makes `output` stands, whether it is at work or was stopped; `None` where there is none.
+///
+/// # Errors
+/// Those of reading its folder, and of outputs that cannot be.
+pub fn status(output: &str) -> Result<Option<JobStatus>, Error> {
+    Ok(framelift_pipeline::status(&Output::parse(output)?)?)
 }
 
 /// What the run takes beside the network, at the least.

@@ -38,7 +38,7 @@ pub struct Demuxer {
     context: *mut ffi::AVFormatContext,
     info: MediaInfo,
     input: Input,
-    decoder_threads: usize,
+    options: ReadOptions,
     first_number: Option<u64>,
     failures: u32,
     // FFmpeg holds pointers to these two; they are dropped after the context is closed.
@@ -125,7 +125,7 @@ impl Demuxer {
             context,
             info: MediaInfo::default(),
             input: input.clone(),
-            decoder_threads: options.decoder_threads,
+            options: options.clone(),
             first_number,
             failures: 0,
             _standard_input: standard_input,
@@ -149,6 +149,31 @@ impl Demuxer {
             return Err(bad_input(&self.input, "it is a text file", "give a film"));
         }
         Ok(())
+    }
+
+    /// The same input once more, from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// As [`Demuxer::open`]; standard input cannot be opened twice.
+    pub fn reopen(&self) -> Result<Self, MediaError> {
+        if self.input == Input::Stdin {
+            return Err(bad_input(&self.input, "it can be read only once", "give a file"));
+        }
+        Self::open(&self.input, &self.options)
+    }
+
+    /// What of the options changes the frames, in words that are equal where the options are.
+    #[must_use]
+    pub fn reading(&self) -> String {
+        let options = ReadOptions { decoder_threads: 0, interrupt: None, ..self.options.clone() };
+        format!("{options:?}")
+    }
+
+    /// Where the film comes from.
+    #[must_use]
+    pub fn input(&self) -> &Input {
+        &self.input
     }
 
     /// What the film holds.
@@ -253,7 +278,7 @@ impl Demuxer {
             let stream = *(*self.context).streams.add(stream.index);
             raw::Parameters::copy_of((*stream).codecpar)?
         };
-        Decoder::new(&self.input, &parameters, stream, video, self.decoder_threads)
+        Decoder::new(&self.input, &parameters, stream, video, self.options.decoder_threads)
     }
 
     /// What a muxer needs to copy the streams.
@@ -281,6 +306,7 @@ impl Demuxer {
 
     /// Once `flag` is true, a read that waits for a pipe or the network ends with [`MediaError::Interrupted`].
     pub fn set_interrupt(&mut self, flag: Arc<AtomicBool>) {
+        self.options.interrupt = Some(Arc::clone(&flag));
         self.interrupt.set_flag(flag);
     }
 }
@@ -421,6 +447,12 @@ impl Packet {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.raw.payload().len()
+    }
+
+    /// When it is decoded; when it is shown, where it does not say.
+    #[must_use]
+    pub fn decode_time(&self) -> Option<Timestamp> {
+        stated(self.raw.get().dts).map(|ticks| Timestamp::new(ticks, self.time_base)).or_else(|| self.time())
     }
 
     /// When it is shown or heard.

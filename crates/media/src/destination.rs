@@ -11,6 +11,9 @@ use crate::options::Output;
 use crate::sequence::Pattern;
 use crate::{MediaError, partial};
 
+/// The name of an unfinished output in a folder of its own.
+const PART: &str = "output";
+
 /// An output that is not yet whole.
 pub(crate) struct Destination {
     output: Output,
@@ -22,27 +25,41 @@ pub(crate) struct Destination {
 }
 
 impl Destination {
-    /// Reserves the hidden place.
-    ///
-    pub(crate) fn create(output: &Output, overwrite: bool) -> Result<Self, MediaError> {
+    /// Reserves the hidden place: a name in the folder `within`, where what an earlier run left is removed, or one beside
+    /// the output.
+    pub(crate) fn create(output: &Output, overwrite: bool, within: Option<&Path>) -> Result<Self, MediaError> {
         let mut destination = Self { output: output.clone(), overwrite, part: None, pictures: Vec::new() };
         match output {
             Output::Stdout => {}
             Output::File(path) => {
                 destination.check_free(path)?;
-                let part = hidden(path).ok_or_else(|| destination.failed("it has no file name", "name a file"))?;
+                let part = match within {
+                    Some(folder) => Some(folder.join(PART)),
+                    None => hidden(path),
+                };
+                let part = part.ok_or_else(|| destination.failed("it has no file name", "name a file"))?;
                 File::create(&part).map_err(|error| destination.io_error(path, &error))?;
-                partial::register(&part);
+                partial::register_partial_output(&part);
                 destination.part = Some(part);
             }
             Output::Sequence(pattern) => {
                 if let (Some(first), false) = (destination.numbers(pattern)?.first(), overwrite) {
                     return Err(MediaError::Exists { path: pattern.path(*first) });
                 }
-                let part = hidden(&pattern.path(0))
-                    .ok_or_else(|| destination.failed("it has no file name", "name a pattern"))?;
+                let part = match within {
+                    Some(folder) => {
+                        let part = folder.join(PART);
+                        // A run that was killed left it.
+                        if part.is_dir() {
+                            fs::remove_dir_all(&part).map_err(|error| destination.io_error(&part, &error))?;
+                        }
+                        Some(part)
+                    }
+                    None => hidden(&pattern.path(0)),
+                };
+                let part = part.ok_or_else(|| destination.failed("it has no file name", "name a pattern"))?;
                 fs::create_dir(&part).map_err(|error| destination.io_error(&part, &error))?;
-                partial::register(&part);
+                partial::register_partial_output(&part);
                 destination.part = Some(part);
             }
         }
@@ -91,7 +108,7 @@ impl Destination {
                 // Another program may have taken the name while the film was made.
                 self.check_free(&path)?;
                 fs::rename(&part, &path).map_err(|error| self.io_error(&path, &error))?;
-                partial::forget(&part);
+                partial::forget_partial_output(&part);
                 self.part = None;
                 sync_folder(&path);
             }
@@ -158,7 +175,7 @@ impl Destination {
 impl Drop for Destination {
     fn drop(&mut self) {
         let Some(part) = &self.part else { return };
-        partial::forget(part);
+        partial::forget_partial_output(part);
         let removed = match self.output {
             Output::Sequence(_) => fs::remove_dir_all(part),
             _ => fs::remove_file(part),

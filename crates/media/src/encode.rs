@@ -6,6 +6,7 @@ use std::ptr;
 use ffmpeg_next::ffi;
 use framelift_frame::{TimeBase, Timestamp};
 
+use crate::clean_memory::CleanMemory;
 use crate::containers::wants_global_header;
 use crate::encoders::VideoEncoder;
 use crate::error::{Code, check, must};
@@ -18,6 +19,8 @@ pub struct Encoder {
     context: *mut ffi::AVCodecContext,
     video: OutputVideo,
     output: String,
+    /// Whether what it makes depends on what memory held before.
+    reads_unwritten_memory: bool,
     clock: Clock,
     waiting: std::collections::VecDeque<EncodedPacket>,
 }
@@ -55,9 +58,11 @@ impl Encoder {
             context: ptr::null_mut(),
             video: video.clone(),
             output: output.to_string(),
+            reads_unwritten_memory: codec.reads_unwritten_memory(),
             clock: Clock { counts_frames: codec.counts_frames(), pictures: BTreeMap::new(), sent: 0, first: None },
             waiting: std::collections::VecDeque::new(),
         };
+        let _clean = codec.reads_unwritten_memory().then(CleanMemory::new);
         // SAFETY: the pointer is checked before use; the context is freed by drop whatever happens.
         unsafe {
             encoder.context = ffi::avcodec_alloc_context3(codec.as_ptr());
@@ -71,8 +76,8 @@ impl Encoder {
             if let Some(rate) = video.frame_rate {
                 context.framerate = rational(rate);
             }
-            // As many as the encoder likes; the library by itself would use one.
-            context.thread_count = 0;
+            // 0 is as many as the encoder likes; the library by itself would use one.
+            context.thread_count = i32::try_from(options.encoder_threads).unwrap_or(0);
             if encoder.clock.counts_frames {
                 let (num, den) = codec.nearest_rate(video.frame_rate.unwrap_or((25, 1)));
                 context.time_base = rational((den, num));
@@ -113,6 +118,49 @@ impl Encoder {
         Ok(parameters)
     }
 
+    /// The codec's header, as containers keep it beside the stream; empty where there is none.
+    #[must_use]
+    pub fn header(&self) -> Vec<u8> {
+        // SAFETY: the context is open; its header, where there is one, has as many bytes as it says.
+        unsafe {
+            let context = &*self.context;
+            match usize::try_from(context.extradata_size) {
+                Ok(size) if size > 0 && !context.extradata.is_null() => {
+                    std::slice::from_raw_parts(context.extradata, size).to_vec()
+                }
+                _ => Vec::new(),
+            }
+        }
+    }
+
+    /// How many pictures the coding order may run ahead of the order of display.
+    #[must_use]
+    pub fn reorder_delay(&self) -> usize {
+        // SAFETY: the context is open.
+        usize::try_from(unsafe { (*self.context).has_b_frames }).unwrap_or(0)
+    }
+
+    /// What becomes of a plain picture: bytes that tell apart encoders of other versions, options or threads, as far as
+    /// they say so in their stream. The encoder cannot be used afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`MediaError::Output`] when the encoder fails.
+    pub fn fingerprint(mut self) -> Result<Vec<u8>, MediaError> {
+        let time = Timestamp::new(0, self.video.time_base);
+        let (size, format) = (self.video.size, self.video.av_format);
+        let mut frame = raw::Frame::with_buffer(format.0, side_px(size.width)?, side_px(size.height)?)?;
+        crate::color::set_color_codes!(frame.as_mut(), self.video.color, chroma_location);
+        frame.zero();
+        let mut bytes = self.header();
+        self.send(Picture::new(frame, time, 1))?;
+        self.finish()?;
+        while let Some(packet) = self.receive()? {
+            bytes.extend_from_slice(packet.raw.payload());
+        }
+        Ok(bytes)
+    }
+
     /// Takes the next picture in order of display.
     ///
     /// # Errors
@@ -147,6 +195,7 @@ impl Encoder {
 
     fn send_raw(&mut self, frame: *const ffi::AVFrame) -> Result<(), MediaError> {
         log::clear();
+        let _clean = self.reads_unwritten_memory.then(CleanMemory::new);
         loop {
             // SAFETY: the context is open; the frame is valid, or null, which starts the draining.
             match check(unsafe { ffi::avcodec_send_frame(self.context, frame) }) {
@@ -292,6 +341,17 @@ impl EncodedPacket {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.raw.payload().len()
+    }
+
+    /// When it is decoded.
+    #[must_use]
+    pub fn decode_time(&self) -> Timestamp {
+        Timestamp::new(self.raw.get().dts, self.time_base)
+    }
+
+    /// Has it decoded at `ticks` of its picture's time base.
+    pub fn set_decode_ticks(&mut self, ticks: i64) {
+        self.raw.as_mut().dts = ticks;
     }
 
     /// When its picture is shown.

@@ -170,6 +170,11 @@ impl VideoEncoder {
         )
     }
 
+    /// Whether what it makes depends on what the memory it gets held before.
+    pub(crate) fn reads_unwritten_memory(self) -> bool {
+        matches!(self.name().as_str(), "libx264" | "libx264rgb")
+    }
+
     /// The rate closest to `rate` among those its codec can state.
     pub(crate) fn nearest_rate(self, rate: (i32, i32)) -> (i32, i32) {
         const MPEG: [(i32, i32); 8] =

@@ -10,6 +10,7 @@
 //! Every timestamp stays in ticks of the input's time base from end to end.
 #![expect(unsafe_code, reason = "FFmpeg is a C library; each call into it states why it is sound")]
 
+mod clean_memory;
 mod color;
 pub mod compose;
 mod containers;
@@ -36,6 +37,7 @@ mod samples;
 mod sequence;
 mod side_data;
 mod standard_input;
+mod stored;
 mod templates;
 mod to_rgb;
 mod to_yuv;
@@ -46,9 +48,9 @@ pub use encode::{EncodedPacket, Encoder};
 pub use error::{ErrorKind, MediaError};
 pub use info::{AudioInfo, Chapter, MediaInfo, Metadata, Scan, StreamInfo, StreamKind, VideoInfo};
 pub use input::{Input, ReadOptions};
-pub use mux::Muxer;
+pub use mux::{Complete, Muxer};
 pub use options::{CopyKind, CopyPolicy, Filter, Output, WriteOptions};
-pub use partial::discard_partial_outputs;
+pub use partial::{discard_partial_outputs, forget_partial_output, register_partial_output};
 pub use plan::OutputVideo;
 pub use sequence::Pattern;
 pub use templates::StreamTemplates;

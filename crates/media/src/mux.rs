@@ -69,7 +69,7 @@ impl Muxer {
             trim_end: options.trim_end,
             notices: Vec::new(),
             frames: 0,
-            destination: Destination::create(output, options.overwrite)?,
+            destination: Destination::create(output, options.overwrite, options.part_folder.as_deref())?,
         };
         let placements = muxer.place(container, templates, options);
         if matches!(container, Container::Png | Container::Y4m) && encoder.video().variable_frame_rate {
@@ -249,6 +249,8 @@ impl Muxer {
             if container.is_matroska_family() {
                 // Done here, for FFmpeg would move the film by however much sound lies before zero.
                 (*context.0).avoid_negative_ts = 0;
+                // Without it the identifiers of film and tracks are drawn by chance, and no two files are equal.
+                (*context.0).flags |= ffi::AVFMT_FLAG_BITEXACT;
             }
             if container == Container::Y4m {
                 (*context.0).strict_std_compliance = ffi::FF_COMPLIANCE_UNOFFICIAL;
@@ -440,7 +442,16 @@ impl Muxer {
     /// # Errors
     ///
     /// [`MediaError::Output`] when anything, to the last byte, cannot be written.
-    pub fn finish(mut self) -> Result<(), MediaError> {
+    pub fn finish(self) -> Result<(), MediaError> {
+        self.complete()?.publish()
+    }
+
+    /// Completes the output, which still lies where nobody looks.
+    ///
+    /// # Errors
+    ///
+    /// [`MediaError::Output`] when anything, to the last byte, cannot be written.
+    pub fn complete(mut self) -> Result<Complete, MediaError> {
         log::clear();
         if let Sink::Container { context, .. } = &mut self.sink {
             // SAFETY: the header is written. Closing flushes what is left, and may fail for want of space.
@@ -454,7 +465,21 @@ impl Muxer {
                 check(code).map_err(|code| self.failed(code))?;
             }
         }
-        self.destination.publish()
+        Ok(Complete(self.destination))
+    }
+}
+
+/// An output that is whole and has not yet its name. Dropped, it is removed.
+pub struct Complete(Destination);
+
+impl Complete {
+    /// Gives the output its name.
+    ///
+    /// # Errors
+    ///
+    /// [`MediaError::Exists`] where the name was taken meanwhile, [`MediaError::Output`].
+    pub fn publish(self) -> Result<(), MediaError> {
+        self.0.publish()
     }
 }
 

@@ -288,6 +288,10 @@ pub struct WriteOptions {
     pub trim_start: Option<Timestamp>,
     /// Where the output ends: what starts at this moment or later in other streams is left out.
     pub trim_end: Option<Timestamp>,
+    /// Threads of the encoder; 0 for as many as it likes. What some encoders make depends on how many they have.
+    pub encoder_threads: usize,
+    /// The folder, on the output's disk, in which it is written until it is whole; `None` for a hidden name beside it.
+    pub part_folder: Option<PathBuf>,
 }
 
 #[cfg(test)]

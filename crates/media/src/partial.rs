@@ -10,13 +10,13 @@ fn lock() -> MutexGuard<'static, Vec<PathBuf>> {
     PARTIAL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes a hidden file or folder that holds an unfinished output.
-pub(crate) fn register(path: &Path) {
+/// Notes a hidden file or folder that holds an unfinished output, for [`discard_partial_outputs`].
+pub fn register_partial_output(path: &Path) {
     lock().push(path.to_owned());
 }
 
-/// Forgets it: it was renamed or removed.
-pub(crate) fn forget(path: &Path) {
+/// Forgets it: it was renamed or removed, or is worth keeping.
+pub fn forget_partial_output(path: &Path) {
     lock().retain(|known| known != path);
 }
 

@@ -118,6 +118,14 @@ impl Frame {
         buffers.map(|&buffer| unsafe { (*buffer).size }).sum()
     }
 
+    /// Sets every byte of a picture that has its buffers alone to zero.
+    pub(crate) fn zero(&mut self) {
+        for buffer in self.get().buf.iter().filter(|buffer| !buffer.is_null()) {
+            // SAFETY: a non-null entry is a valid buffer reference of this frame, of `size` bytes.
+            unsafe { ptr::write_bytes((**buffer).data, 0, (**buffer).size) };
+        }
+    }
+
     /// The first `bytes` bytes of row `y` of plane `plane`.
     ///
     /// # Safety

@@ -92,7 +92,7 @@ impl Pattern {
     /// # Errors
     ///
     /// Whatever reading the folder gives.
-    pub(crate) fn numbers(&self) -> std::io::Result<Vec<u64>> {
+    pub fn numbers(&self) -> std::io::Result<Vec<u64>> {
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
             numbers.extend(entry?.file_name().to_str().and_then(|name| self.number(name)));

@@ -18,6 +18,17 @@ pub trait Network: Send + Sync {
     /// Begins a shot with a fresh state.
     fn begin(self: Arc<Self>) -> Box<dyn Shot>;
 
+    /// Goes on with a shot from what [`Shot::freeze`] gave: its results are, to the bit, those of the shot that was frozen.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`] for networks whose shots cannot be frozen, [`EngineError::Shape`] for what is no state
+    /// of this network.
+    fn thaw(self: Arc<Self>, state: Vec<Option<Tensor>>) -> Result<Box<dyn Shot>, EngineError> {
+        let _ = state;
+        let what = "go on in the middle of a shot".into();
+        Err(EngineError::Unsupported { engine: self.descriptor().architecture, what })
+    }
+
     /// Runs a window of a network of [`Reach::Window`](crate::Reach::Window): `frames` are all that it sees, context
     /// included. The results of the frames in `keep` go to `emit`, in order, as soon as each is ready; features wait
     /// in `store`, which is empty again at the end.
@@ -49,6 +60,13 @@ pub trait Shot: Send {
     /// # Errors
     /// Those of the engine.
     fn push(&mut self, frame: Tensor) -> Result<Vec<Tensor>, EngineError>;
+
+    /// All that the frames pushed so far left behind, frames held included, in an order of the network's own; an entry is
+    /// `None` where the shot has not come so far. `None` as a whole for a network that cannot give its state away: its
+    /// long shots are then worked through in one go.
+    fn freeze(&self) -> Option<Vec<Option<Tensor>>> {
+        None
+    }
 
     /// Ends the shot; gives the results still held.
     ///

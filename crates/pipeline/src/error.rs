@@ -1,6 +1,8 @@
 //! Why a run ended without its output.
 
-use framelift_media::MediaError;
+use std::path::PathBuf;
+
+use framelift_media::{MediaError, Output};
 
 use crate::{SessionError, mib};
 
@@ -81,4 +83,115 @@ pub enum PipelineError {
     /// The user stopped the run.
     #[error("interrupted; nothing was left under the output's name")]
     Interrupted,
+    /// Another process is at work on the same output.
+    #[error(
+        "another framelift{} is at work on {output}; let it end, or choose another name for the output",
+        if process.is_empty() { String::new() } else { format!(" (process {process})") }
+    )]
+    Busy {
+        /// The output as the user wrote it.
+        output: String,
+        /// The number of the process, where it is known.
+        process: String,
+    },
+    /// A file of the work that is kept beside the output.
+    #[error("cannot use {}: {}; {}", path.display(), plain(source), work_remedy(source))]
+    Work {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A piece that was written is not there as it was.
+    #[error("{} is damaged: {what}; check the disk, and start over with --fresh", path.display())]
+    Piece {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Pieces that cannot be put together.
+    #[error(
+        "the encoder {encoder} begins each piece with another header, so that pieces cannot be joined; use another --codec, or --no-resume"
+    )]
+    Seam {
+        /// Its name.
+        encoder: String,
+    },
+    /// The film gives other frames than it gave when the work was done.
+    #[error(
+        "the film no longer gives the frames it gave when the first {frames} were made; it was changed, or FFmpeg was: start over with --fresh"
+    )]
+    Drifted {
+        /// Frames that were made.
+        frames: u64,
+    },
+    /// The memory that is free now does not allow to work as the work began.
+    #[error("the first {frames} frames were made {how}, which does not fit in the memory allowed now; {remedy}")]
+    Pinned {
+        /// Frames that were made.
+        frames: u64,
+        /// How they were made.
+        how: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The job takes more of the disk than is free.
+    #[error(
+        "the job takes about {} of disk in {}, and {} are free: pieces are kept until the film is whole; make room, write to another disk, or make less with --frames or --end",
+        mib(*needed_bytes), folder.display(), mib(*free_bytes)
+    )]
+    DiskSpace {
+        /// What it still takes.
+        needed_bytes: u64,
+        /// What is free.
+        free_bytes: u64,
+        /// Where.
+        folder: PathBuf,
+    },
+    /// The job takes more of the disk than was allowed.
+    #[error(
+        "the job takes at least {} of disk, over the {} allowed: pieces are kept until the film is whole; raise --disk, and what was made is kept",
+        mib(*needed_bytes), mib(*limit_bytes)
+    )]
+    DiskLimit {
+        /// The least that it takes.
+        needed_bytes: u64,
+        /// The ceiling.
+        limit_bytes: u64,
+    },
+}
+
+impl PipelineError {
+    /// The same for people, who know the output and not what is kept beside it.
+    pub(crate) fn of_output(self, output: &Output) -> Self {
+        match self {
+            Self::Work { path, source } => {
+                let what = format!("{}: {}", path.display(), plain(&source));
+                let remedy = work_remedy(&source).to_owned();
+                MediaError::Output { output: output.to_string(), what, remedy }.into()
+            }
+            other => other,
+        }
+    }
+}
+
+/// The system's words, without the number.
+fn plain(source: &std::io::Error) -> String {
+    let text = source.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
+fn work_remedy(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "free some space: the same command then goes on where it stopped"
+        }
+        ErrorKind::FileTooLarge => "write to a disk whose files may be larger, or raise the limit (ulimit -f)",
+        ErrorKind::PermissionDenied => "check the permissions of its folder, or write elsewhere",
+        ErrorKind::ReadOnlyFilesystem => "write to another disk",
+        ErrorKind::NotFound => "make its folder first, or write elsewhere",
+        _ => "check the folder and the disk",
+    }
 }

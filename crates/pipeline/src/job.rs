@@ -8,7 +8,7 @@ use std::time::Duration;
 use framelift_frame::Size;
 use framelift_media::{Demuxer, Filter, Output, WriteOptions};
 
-use crate::{Model, PipelineError, Progress, WindowOptions, WindowPlan};
+use crate::{Model, PipelineError, Progress, Resume, WindowOptions, WindowPlan};
 
 /// One film to work on, opened, and what is to become of it.
 pub struct Job {
@@ -32,6 +32,8 @@ pub struct Job {
     pub scratch_folder: PathBuf,
     /// Ceiling on the memory of the whole run, which is refused where no plan fits; `None` for a share of what is free.
     pub memory_limit_bytes: Option<u64>,
+    /// How the work goes on where it is stopped; `None` for work in one go, which begins anew when it is stopped.
+    pub resume: Option<Resume>,
 }
 
 /// What makes the pixels.
@@ -153,6 +155,8 @@ pub enum Event {
     Progress(Progress),
     /// How far the passes over the current window are that must end before its first frame: 0 to 1.
     Window(f64),
+    /// All frames are made; how much of the output is put together: 0 to 1.
+    Joining(f64),
 }
 
 /// What a run is going to do.
@@ -164,6 +168,8 @@ pub struct Plan {
     pub output: Size,
     /// Frames to be made, as far as the film says.
     pub frames: Option<u64>,
+    /// Frames of them that were made before, by a run that was stopped.
+    pub frames_before: u64,
     /// The encoder's name.
     pub encoder: String,
     /// The most memory that the run will hold, estimated: program, decoder, encoder, queues, network and its frames.
@@ -183,6 +189,8 @@ pub struct Plan {
 pub struct Summary {
     /// Frames read and written.
     pub frames: u64,
+    /// Frames of them that were made before, by a run that was stopped.
+    pub frames_before: u64,
     /// Size of the result's frames.
     pub size: Size,
     /// Time from start to the finished file.

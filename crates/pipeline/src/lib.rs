@@ -11,8 +11,10 @@ mod model;
 mod outlet;
 mod pieces;
 mod plan;
+mod planning;
 mod progress;
 mod queue;
+mod resume;
 mod run;
 mod session;
 mod stages;
@@ -31,6 +33,7 @@ pub use plan::{
     DEFAULT_BODY, DEFAULT_CONTEXT, Offload, Room, STILL_WINDOW, SessionPlan, Stream, WindowOptions, WindowPlan,
 };
 pub use progress::Progress;
+pub use resume::{JobStatus, NUMERICS, Resume, status};
 pub use run::run;
 pub use session::{Session, SessionError, SessionOptions};
 

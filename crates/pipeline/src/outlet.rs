@@ -27,6 +27,15 @@ pub trait Sink: Send {
         let _ = notice;
     }
 
+    /// The next result is the first of a window, with `shot_frames` frames of its shot before it.
+    ///
+    /// # Errors
+    /// Whatever must end the session.
+    fn window(&mut self, shot_frames: u64) -> Result<(), Self::Error> {
+        let _ = shot_frames;
+        Ok(())
+    }
+
     /// How far the passes over a window are that must end before its first result: 0 to 1.
     ///
     /// # Errors

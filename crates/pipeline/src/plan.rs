@@ -52,6 +52,8 @@ pub struct WindowOptions {
     pub body: Option<u64>,
     /// Frames on either side that only warm the recurrence up.
     pub context: Option<u64>,
+    /// Whether windows are shorter where the picture stands still; by default where the body is chosen.
+    pub shorter_if_still: Option<bool>,
     /// Whether features may wait in a scratch file.
     pub offload: Offload,
 }
@@ -146,7 +148,8 @@ impl SessionPlan {
             Reach::Frame | Reach::Window => TileGrid::finer(padded, d.size_multiple, d.min_side_px),
         };
         for grid in std::iter::once(whole).chain(finer) {
-            let cost = Cost { stream, padded, grid, adapts: options.body.is_none() };
+            let cost =
+                Cost { stream, padded, grid, adapts: options.shorter_if_still.unwrap_or(options.body.is_none()) };
             for plan in cost.plans(options, room) {
                 if plan.memory_bytes <= room.memory_bytes
                     && plan.window.is_none_or(|w| w.scratch_bytes <= room.scratch_bytes)
@@ -376,7 +379,8 @@ mod tests {
 
     #[test]
     fn what_the_user_says_is_kept() {
-        let options = WindowOptions { body: Some(30), context: Some(5), offload: Offload::Never };
+        let options =
+            WindowOptions { body: Some(30), context: Some(5), offload: Offload::Never, ..WindowOptions::default() };
         let window = choose(Reach::Window, options, None, 4000 * MIB, u64::MAX).unwrap().window.unwrap();
         assert_eq!((window.body, window.context, window.scratch_bytes, window.still), (30, 5, 0, None));
         let always = WindowOptions { offload: Offload::Always, ..options };
@@ -388,7 +392,7 @@ mod tests {
 
     #[test]
     fn one_window_over_a_shot_knows_how_long_it_can_be() {
-        let whole = WindowOptions { body: Some(0), context: None, offload: Offload::Never };
+        let whole = WindowOptions { body: Some(0), offload: Offload::Never, ..WindowOptions::default() };
         let window = choose(Reach::Window, whole, None, 2000 * MIB, 0).unwrap().window.unwrap();
         assert!((20..100).contains(&window.most_frames), "{window:?}");
         assert!(choose(Reach::Window, whole, Some(10), 2000 * MIB, 0).is_ok());

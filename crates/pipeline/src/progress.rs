@@ -34,8 +34,9 @@ const WINDOW: Duration = Duration::from_secs(10);
 const WINDOW_FRAMES: usize = 64;
 
 impl Meter {
-    pub(crate) fn new(total: Option<u64>, started: Instant) -> Self {
-        Self { started, recent: VecDeque::new(), done: 0, total }
+    /// A meter of a run that has `total` frames to make in all, of which `done` were made before.
+    pub(crate) fn new(total: Option<u64>, done: u64, started: Instant) -> Self {
+        Self { started, recent: VecDeque::new(), done, total }
     }
 
     /// Counts a frame finished `now`.
@@ -74,7 +75,7 @@ mod tests {
     fn the_window_forgets_a_slow_start() {
         let start = Instant::now();
         let at = Timestamp::new(0, TimeBase::new(1, 25));
-        let mut meter = Meter::new(Some(400), start);
+        let mut meter = Meter::new(Some(400), 0, start);
         let mut now = start + Duration::from_secs(100);
         let mut last = meter.tick(at, now);
         assert!((last.fps - 0.01).abs() < 1e-9);
@@ -91,7 +92,7 @@ mod tests {
     fn a_total_that_was_too_low_is_raised() {
         let start = Instant::now();
         let at = Timestamp::new(0, TimeBase::new(1, 25));
-        let mut meter = Meter::new(Some(1), start);
+        let mut meter = Meter::new(Some(1), 0, start);
         meter.tick(at, start + Duration::from_secs(1));
         let p = meter.tick(at, start + Duration::from_secs(2));
         assert_eq!(p.frames_total, Some(2));

@@ -1,4 +1,7 @@
 //! The edges of the pipeline: queues bounded in bytes, closed from both ends.
+//!
+//! A sender that has sent all says so with [`Sender::finish`]. One that is dropped without that word has failed: its receiver
+//! then sees [`Closed`] and not an end, so that no stage takes what came before for the whole film.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,13 +13,15 @@ pub(crate) trait Weigh {
 }
 
 /// The other end of a queue is gone, or the run was stopped. Not an error in itself: whoever left knows why.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Closed;
 
 struct State<T> {
     items: VecDeque<T>,
     held_bytes: usize,
     senders: usize,
+    /// Whether a sender left without the word that it has sent all.
+    abandoned: bool,
     receiver_alive: bool,
 }
 
@@ -33,63 +38,77 @@ impl<T> Shared<T> {
     }
 }
 
-/// The end that puts in. Cloned for several producers; the queue ends when all are dropped.
-pub(crate) struct Sender<T>(Arc<Shared<T>>);
+/// The end that puts in. Cloned for several producers; the queue ends when all have finished.
+pub(crate) struct Sender<T> {
+    shared: Arc<Shared<T>>,
+    finished: bool,
+}
 
 /// The end that takes out.
 pub(crate) struct Receiver<T>(Arc<Shared<T>>);
 
 /// A queue that holds up to `capacity_bytes`, or one item of any weight.
 pub(crate) fn queue<T: Weigh>(capacity_bytes: usize) -> (Sender<T>, Receiver<T>) {
-    let state = State { items: VecDeque::new(), held_bytes: 0, senders: 1, receiver_alive: true };
+    let state = State { items: VecDeque::new(), held_bytes: 0, senders: 1, abandoned: false, receiver_alive: true };
     let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), capacity_bytes });
-    (Sender(Arc::clone(&shared)), Receiver(shared))
+    (Sender { shared: Arc::clone(&shared), finished: false }, Receiver(shared))
 }
 
 impl<T: Weigh> Sender<T> {
     /// Waits until there is room, then puts `item` in.
     pub(crate) fn send(&self, item: T) -> Result<(), Closed> {
         let bytes = item.bytes();
-        let mut state = self.0.lock();
-        while state.receiver_alive && state.held_bytes > 0 && state.held_bytes + bytes > self.0.capacity_bytes {
-            state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.shared.lock();
+        while state.receiver_alive && state.held_bytes > 0 && state.held_bytes + bytes > self.shared.capacity_bytes {
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if !state.receiver_alive {
             return Err(Closed);
         }
         state.held_bytes += bytes;
         state.items.push_back(item);
-        self.0.changed.notify_all();
+        self.shared.changed.notify_all();
         Ok(())
+    }
+
+    /// Says that nothing more follows from this end.
+    pub(crate) fn finish(mut self) {
+        self.finished = true;
     }
 }
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        self.0.lock().senders += 1;
-        Self(Arc::clone(&self.0))
+        self.shared.lock().senders += 1;
+        Self { shared: Arc::clone(&self.shared), finished: false }
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.0.lock().senders -= 1;
-        self.0.changed.notify_all();
+        let mut state = self.shared.lock();
+        state.senders -= 1;
+        state.abandoned |= !self.finished;
+        drop(state);
+        self.shared.changed.notify_all();
     }
 }
 
 impl<T: Weigh> Receiver<T> {
-    /// Waits for the next item; `None` when the queue is empty and every sender is gone.
-    pub(crate) fn recv(&self) -> Option<T> {
+    /// Waits for the next item; `None` when the queue is empty and every sender has finished.
+    pub(crate) fn recv(&self) -> Result<Option<T>, Closed> {
         let mut state = self.0.lock();
         loop {
+            if state.abandoned {
+                return Err(Closed);
+            }
             if let Some(item) = state.items.pop_front() {
                 state.held_bytes -= item.bytes();
                 self.0.changed.notify_all();
-                return Some(item);
+                return Ok(Some(item));
             }
             if state.senders == 0 {
-                return None;
+                return Ok(None);
             }
             state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -129,13 +148,14 @@ mod tests {
                 tx.send(vec![0; size]).unwrap();
                 counter.fetch_add(1, Ordering::SeqCst);
             }
+            tx.finish();
         });
         while sent.load(Ordering::SeqCst) < 2 {
             thread::yield_now();
         }
         thread::sleep(std::time::Duration::from_millis(20));
         assert_eq!(sent.load(Ordering::SeqCst), 2, "60 + 40 fill the queue");
-        let sizes: Vec<usize> = std::iter::from_fn(|| rx.recv()).map(|v| v.len()).collect();
+        let sizes: Vec<usize> = std::iter::from_fn(|| rx.recv().unwrap()).map(|v| v.len()).collect();
         assert_eq!(sizes, [60, 40, 1, 500, 500]);
         producer.join().unwrap();
     }
@@ -151,13 +171,23 @@ mod tests {
     }
 
     #[test]
-    fn ends_when_every_sender_is_gone() {
+    fn ends_when_every_sender_has_finished() {
         let (tx, rx) = queue::<Vec<u8>>(10);
         let other = tx.clone();
         other.send(vec![1]).unwrap();
-        drop(tx);
+        tx.finish();
+        other.finish();
+        assert_eq!(rx.recv(), Ok(Some(vec![1])));
+        assert_eq!(rx.recv(), Ok(None));
+    }
+
+    #[test]
+    fn a_sender_that_failed_is_no_end() {
+        let (tx, rx) = queue::<Vec<u8>>(10);
+        let other = tx.clone();
+        other.send(vec![1]).unwrap();
+        tx.finish();
         drop(other);
-        assert_eq!(rx.recv(), Some(vec![1]));
-        assert_eq!(rx.recv(), None);
+        assert_eq!(rx.recv(), Err(Closed));
     }
 }

@@ -1,38 +1,73 @@
 //! The run: edges and threads in flow order, then the wait for the root cause or the finished file.
 
 use std::any::Any;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use framelift_frame::{Size, TimeBase, Timestamp};
-use framelift_media::{Encoder, MediaInfo, Muxer, OutputVideo, StreamInfo, ToRgb, ToYuv, VideoInfo, WriteOptions};
-use framelift_nets::Reach;
+use framelift_media::{Encoder, MediaInfo, Muxer, Output, OutputVideo, StreamInfo, ToRgb, ToYuv, VideoInfo};
+use framelift_nets::{Descriptor, Reach};
 use framelift_shots::CutDetector;
 
 use crate::memory::{
-    FRAMES_BEFORE, FRAMES_BEHIND, PACKET_BYTES, default_limit_bytes, frame_bytes, outside_network_bytes,
-    peak_resident_bytes, thriftier,
+    FRAMES_BEFORE, FRAMES_BEHIND, PACKET_BYTES, default_limit_bytes, frame_bytes, peak_resident_bytes,
 };
+use crate::planning::{Decided, Planning};
 use crate::queue::queue;
+use crate::resume::borders::{self, Borders};
+use crate::resume::join::join;
+use crate::resume::lead::can_seek;
+use crate::resume::{Pieces, Resumed, Settings, Then, Work, state, status};
+use crate::session::Frozen;
 use crate::stages::{self, Halt, Shared};
+use crate::stream::WARM_UP_FRAMES;
 use crate::{
-    CancelToken, Event, Job, PartSpec, PipelineError, Plan, Session, SessionError, SessionOptions, SessionPlan,
-    Summary, Upscale, WindowOptions,
+    CancelToken, Event, Job, Model, PartSpec, PipelineError, Plan, Session, SessionOptions, SessionPlan, Summary,
+    Upscale,
 };
 
-/// Does the job: reads, upscales, writes. The output appears under its name only when it is whole.
+/// Does the job: reads, upscales, writes. The output appears under its name only when it is whole. A job that can go on where
+/// it is stopped is done in pieces, which are put together at the end.
 ///
 /// `on_event` is called from several threads, in order for each kind of event.
 ///
 /// # Errors
 /// The root cause of the failure; nothing is left under the output's name.
 pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) -> Result<Summary, PipelineError> {
+    let output = job.output.clone();
+    work_on(job, cancel, on_event).map_err(|error| error.of_output(&output)).inspect_err(|error| {
+        if matches!(error, PipelineError::Busy { .. } | PipelineError::Drifted { .. } | PipelineError::Piece { .. }) {
+            return;
+        }
+        if let Ok(Some(status)) = status(&output)
+            && status.frames_done > 0
+        {
+            let folder = status.folder.display();
+            on_event(Event::Notice(format!(
+                "the first {} frames are kept in {folder}; the same command goes on from there",
+                status.frames_done
+            )));
+        }
+    })
+}
+
+fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) -> Result<Summary, PipelineError> {
     let started = Instant::now();
-    let Job { mut input, output, mut write, upscale, target, part, shots, windows, scratch_folder, memory_limit_bytes } =
-        job;
+    let Job {
+        mut input,
+        output,
+        mut write,
+        upscale,
+        target,
+        part,
+        shots,
+        windows,
+        scratch_folder,
+        memory_limit_bytes,
+        resume,
+    } = job;
     input.set_interrupt(cancel.flag());
     let info = input.info().clone();
     let Some((stream, video)) = info.video_stream() else { return Err(PipelineError::NoVideo) };
@@ -46,40 +81,93 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     let mut to_rgb = ToRgb::new(video)?;
     let mut wanted = OutputVideo::plan(&info, size, &output, &write)?;
     let limit_bytes = memory_limit_bytes.unwrap_or_else(default_limit_bytes);
+    let network = match &upscale {
+        Upscale::Network(model) => Some(model.descriptor().clone()),
+        Upscale::Resample(_) => None,
+    };
     // Networks of one frame carry nothing that a cut must end.
-    let shots = shots && matches!(&upscale, Upscale::Network(model) if model.descriptor().reach != Reach::Frame);
-    let planning = Planning { upscale: &upscale, wanted: &wanted, shots, windows, scratch_folder, limit_bytes };
-    let (mut planned, mut shorter) = (planning.plan(video.size, network_size, total, &write), None);
-    if !planned.as_ref().is_ok_and(|planned| planned.tiles().is_none()) {
-        // Whole frames, or fewer tiles, matter more than how far the encoder looks ahead.
-        for (look_ahead, thrifty) in thriftier(&wanted.encoder, &write) {
-            let less = planning.plan(video.size, network_size, total, &thrifty);
-            let better = match (&planned, &less) {
-                (Err(_), Ok(_)) => true,
-                (Ok(planned), Ok(less)) => less.work_pixels() < planned.work_pixels(),
-                (_, Err(_)) => false,
-            };
-            if better {
-                (planned, shorter) = (less, Some((look_ahead, thrifty)));
-            } else if planned.is_err() {
-                // The least that would do, for the message.
-                planned = less;
+    let shots = shots && network.as_ref().is_some_and(|network| network.reach != Reach::Frame);
+
+    let piece_frames = resume.as_ref().and_then(|resume| resume.piece_frames);
+    let piece_frames =
+        piece_frames.unwrap_or_else(|| borders::piece_frames(network.as_ref(), video.size, video.average_frame_rate));
+    let mut work = match &resume {
+        Some(resume) => {
+            let settings = Settings { video: &wanted, write: &write, part, shots, windows, piece_frames };
+            let work = Work::open(resume, &input, &output, &settings, total)?;
+            if work.is_none() && output != Output::Stdout {
+                on_event(Event::Notice(format!(
+                    "{} cannot be read twice, so that a stopped run would start again from the beginning",
+                    input.input()
+                )));
             }
+            work
         }
+        None => None,
+    };
+    if let Some(there) = work.take() {
+        work = match there.published(&output) {
+            Ok((frames, shots_made)) => {
+                on_event(Event::Notice("it was whole when the last run was stopped; nothing is left to do".to_owned()));
+                return Ok(Summary {
+                    frames,
+                    frames_before: frames,
+                    size,
+                    elapsed: started.elapsed(),
+                    first_frame: Duration::ZERO,
+                    network: Duration::ZERO,
+                    shots: shots.then_some(shots_made),
+                    peak_resident_bytes: peak_resident_bytes(),
+                });
+            }
+            Err(work) => Some(work),
+        };
     }
-    let planned = planned?;
-    let shorter = shorter.map(|(look_ahead, thrifty)| {
-        write = thrifty;
-        format!("to keep to the memory allowed, the encoder looks {look_ahead} pictures ahead, which makes the file a little larger")
-    });
+    if let Some(work) = &work {
+        write.part_folder = Some(work.folder().to_owned());
+        write.encoder_threads = encoder_threads(&wanted);
+        write.overwrite |= work.was_publishing();
+    }
+    let decided = loop {
+        let planning = Planning {
+            upscale: &upscale,
+            wanted: &wanted,
+            shots,
+            windows,
+            scratch_folder: scratch_folder.clone(),
+            limit_bytes,
+            input: video.size,
+            network: network_size,
+            frames: total,
+        };
+        let decided = match work.as_ref().and_then(Work::pins) {
+            Some((pins, frames)) => planning.keep_to(&pins, frames, &write)?,
+            None => planning.decide(&write)?,
+        };
+        let Some(work) = &mut work else { break decided };
+        if work.accepts(&Encoder::new(&wanted, &output, &decided.write)?.fingerprint()?) {
+            break decided;
+        }
+    };
+    let pins = decided.pins(limit_bytes);
+    let Decided { planned, look_ahead, write } = decided;
     let to_yuv = ToYuv::new(network_size, &wanted)?;
     let encoder = Encoder::new(&wanted, &output, &write)?;
+    let header = encoder.header();
     let mut muxer = Muxer::create(&output, &encoder, &input.template()?, &write)?;
-    let detector = shots.then(|| CutDetector::new(video.size));
+    let (pieces, place) = match work {
+        Some(work) => {
+            let (pieces, place) = work.begin(pins, &wanted, on_event)?;
+            (Some(pieces), place)
+        }
+        None => (None, None),
+    };
+    let frames_before = pieces.as_ref().map_or(0, Pieces::frames);
     on_event(Event::Started(Plan {
         input: video.size,
         output: size,
         frames: total,
+        frames_before,
         encoder: wanted.encoder.clone(),
         memory_bytes: planned.memory_bytes,
         memory_limit_bytes: limit_bytes,
@@ -93,11 +181,13 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
              which takes longer"
         )));
     }
-    let session = match (upscale, planned.session) {
-        (Upscale::Network(model), Some((options, plan))) => Some(Session::with_plan(model, options, plan)),
-        _ => None,
-    };
+    let shorter = look_ahead.map(|look_ahead| {
+        format!("to keep to the memory allowed, the encoder looks {look_ahead} pictures ahead, which makes the file a little larger")
+    });
+    let again =
+        pieces.is_some().then(|| format!("{frames_before} frames were made before; the work goes on from there"));
     for notice in [
+        again.filter(|_| frames_before > 0).into_iter().collect(),
         to_rgb.take_notices(),
         shorter.into_iter().collect(),
         std::mem::take(&mut wanted.notices),
@@ -108,173 +198,191 @@ pub fn run(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         on_event(Event::Notice(notice));
     }
 
+    let resumed = place.map(|place| Resumed::new(place, frames_before, wanted.time_base));
+    let seek = match resumed.filter(|resumed| resumed.from.is_some()) {
+        Some(resumed) if can_seek(input.reopen()?, video, resumed)? => resumed.from,
+        _ => start,
+    };
+    let film_again = pieces.is_some().then(|| input.reopen()).transpose()?;
+    let whole = pieces.as_ref().is_some_and(Pieces::is_complete);
+    let session = match (upscale, planned.session) {
+        (Upscale::Network(model), Some((options, plan))) => Some(match (&pieces, &resumed) {
+            (Some(pieces), Some(resumed)) => thawed(model, options, plan, video.size, pieces, resumed)?,
+            _ => Session::with_plan(model, options, plan),
+        }),
+        _ => None,
+    };
+    let lead = borders::lead_frames(
+        shots,
+        session.as_ref().and_then(Session::plan).and_then(|plan| plan.window).map_or(0, |window| window.context),
+        warm_up_frames(network.as_ref()),
+    );
+    let detector = shots.then(|| match &resumed {
+        Some(resumed) => {
+            let (first, start) = (frames_before.saturating_sub(lead as u64), frames_before - resumed.place.shot);
+            CutDetector::going_on(video.size, first as usize, frames_before as usize, start as usize)
+        }
+        None => CutDetector::new(video.size),
+    });
+    let borders = pieces.as_ref().map(|pieces| {
+        let borders = Borders::new(piece_frames, lead, frames_before, place.as_ref());
+        (borders, pieces.folder().path().to_owned())
+    });
+
     let shared = Shared {
         start,
         end: end.map_or_else(OnceLock::new, OnceLock::from),
         frames: part.frames,
-        decoded: AtomicU64::new(0),
-        written: AtomicU64::new(0),
+        in_pieces: pieces.is_some(),
+        resumed,
+        decoded: AtomicU64::new(frames_before),
+        written: AtomicU64::new(frames_before),
         first_frame: OnceLock::new(),
         network: OnceLock::new(),
-        shots: AtomicU64::new(0),
+        shots: AtomicU64::new(place.map_or(0, |place| place.shots)),
         started,
         cancel,
         on_event,
     };
-    if let Some(start) = start {
-        input.seek(start)?;
+    if let Some(seek) = seek {
+        input.seek(seek)?;
+    }
+    if pieces.is_some() {
+        // What is copied is read when the pieces are put together.
+        input.keep(|_| false);
     }
     let room = |frames: u64, size| usize::try_from(frames * frame_bytes(size)).unwrap_or(usize::MAX);
     let before = room(FRAMES_BEFORE, video.size);
     let behind = room(FRAMES_BEHIND, network_size);
     let finished = room(FRAMES_BEHIND, size);
+    let another = || {
+        let encoder = Encoder::new(&wanted, &output, &write)?;
+        if encoder.header() == header {
+            Ok(encoder)
+        } else {
+            Err(PipelineError::Seam { encoder: wanted.encoder.clone() })
+        }
+    };
 
     let (shared, cause) = (&shared, &Cause::default());
-    let muxer = thread::scope(|scope| {
-        let (packets, packets_in) = queue(PACKET_BYTES);
-        let (pictures, pictures_in) = queue(before);
-        let (frames, frames_in) = queue(before);
-        let (marked, marked_in) = queue(before);
-        let (results, results_in) = queue(behind);
-        let (outputs, outputs_in) = queue(finished);
-        let (muxed, muxed_in) = queue(PACKET_BYTES);
-        let copied = muxed.clone();
+    let made = if whole {
+        Ok((Some(muxer), pieces))
+    } else {
+        thread::scope(|scope| {
+            let (packets, packets_in) = queue(PACKET_BYTES);
+            let (pictures, pictures_in) = queue(before);
+            let (frames, frames_in) = queue(before);
+            let (marked, marked_in) = queue(before);
+            let (results, results_in) = queue(behind);
+            let (outputs, outputs_in) = queue(finished);
+            let (muxed, muxed_in) = queue(PACKET_BYTES);
+            let copied = muxed.clone();
 
-        spawn(scope, cause, "demux", move || stages::demux(shared, input, video_stream, packets, copied))?;
-        spawn(scope, cause, "decode", move || stages::decode(shared, decoder, packets_in, pictures))?;
-        spawn(scope, cause, "to_rgb", move || stages::to_rgb(shared, to_rgb, pictures_in, frames))?;
-        spawn(scope, cause, "split_shots", move || stages::split_shots(shared, detector, frames_in, marked))?;
-        spawn(scope, cause, "upscale", move || stages::upscale(shared, session, total, marked_in, results))?;
-        spawn(scope, cause, "to_yuv", move || stages::to_yuv(shared, to_yuv, results_in, outputs))?;
-        spawn(scope, cause, "encode", move || stages::encode(shared, encoder, outputs_in, muxed))?;
-        let mux = spawn(scope, cause, "mux", move || stages::mux(shared, muxer, muxed_in))?;
-        Ok(mux.join().ok().flatten())
-    });
-    let muxer = match (cause.take(), muxer) {
+            spawn(scope, cause, "demux", move || stages::demux(shared, input, video_stream, packets, copied))?;
+            spawn(scope, cause, "decode", move || stages::decode(shared, decoder, packets_in, pictures))?;
+            spawn(scope, cause, "to_rgb", move || stages::to_rgb(shared, to_rgb, pictures_in, frames))?;
+            spawn(scope, cause, "split_shots", move || stages::split_shots(shared, detector, frames_in, marked))?;
+            spawn(scope, cause, "upscale", move || {
+                stages::upscale(shared, session, borders, total, marked_in, results)
+            })?;
+            spawn(scope, cause, "to_yuv", move || stages::to_yuv(shared, to_yuv, results_in, outputs))?;
+            spawn(scope, cause, "encode", move || stages::encode(shared, encoder, another, outputs_in, muxed))?;
+            match pieces {
+                None => {
+                    let mux = spawn(scope, cause, "mux", move || stages::mux(shared, muxer, muxed_in))?;
+                    Ok((mux.join().ok().flatten(), None))
+                }
+                Some(pieces) => {
+                    let keep = spawn(scope, cause, "keep", move || stages::keep(shared, pieces, muxed_in))?;
+                    Ok((Some(muxer), keep.join().ok().flatten()))
+                }
+            }
+        })
+    };
+    let (muxer, pieces) = match (cause.take(), made) {
         (Some(cause), _) | (None, Err(cause)) => return Err(cause),
-        (None, Ok(muxer)) => muxer,
+        (None, Ok(made)) => made,
     };
 
     let (decoded, written) = (shared.decoded.load(Ordering::Relaxed), shared.written.load(Ordering::Relaxed));
-    let Some(muxer) = muxer.filter(|_| decoded == written) else {
+    let all = decoded == written && pieces.is_some() == shared.in_pieces;
+    let Some(mut muxer) = muxer.filter(|_| all) else {
         return Err(PipelineError::Lost { decoded, written });
     };
     if decoded == 0 {
         return Err(if part == PartSpec::default() { PipelineError::NoFrames } else { PipelineError::EmptyRange });
     }
-    muxer.finish()?;
+    let mut shots_made = shared.shots.load(Ordering::Relaxed);
+    match (pieces, film_again) {
+        (Some(mut pieces), Some(mut film)) => {
+            if !whole {
+                let at = shared.end.get().map(|end| end.ticks);
+                if let Some(notice) = pieces.end(Then::End { at, shots: shots_made })? {
+                    on_event(Event::Notice(notice));
+                }
+            }
+            shots_made = pieces.shots();
+            let joined = join(pieces.packets(wanted.time_base), &mut film, &mut muxer, start, cancel, on_event)?;
+            if joined != pieces.frames() {
+                return Err(PipelineError::Lost { decoded: pieces.frames(), written: joined });
+            }
+            let complete = muxer.complete()?;
+            pieces.publishing()?;
+            complete.publish()?;
+            pieces.remove();
+        }
+        _ => muxer.finish()?,
+    }
     Ok(Summary {
         frames: written,
+        frames_before,
         size,
         elapsed: started.elapsed(),
         first_frame: shared.first_frame.get().copied().unwrap_or_default(),
         network: shared.network.get().copied().unwrap_or_default(),
-        shots: shots.then(|| shared.shots.load(Ordering::Relaxed)),
+        shots: shots.then_some(shots_made),
         peak_resident_bytes: peak_resident_bytes(),
     })
 }
 
-/// Tenths of the memory allowed that a plan may come to: allocators keep some of what was given back.
-const PLANNED_TENTHS: u64 = 9;
-
-/// What a plan of the memory depends on.
-struct Planning<'a> {
-    upscale: &'a Upscale,
-    wanted: &'a OutputVideo,
-    shots: bool,
-    windows: WindowOptions,
-    scratch_folder: PathBuf,
-    limit_bytes: u64,
+/// A session that goes on where the pieces end.
+fn thawed(
+    model: Model,
+    options: SessionOptions,
+    plan: SessionPlan,
+    size: Size,
+    pieces: &Pieces,
+    resumed: &Resumed,
+) -> Result<Session, PipelineError> {
+    let (place, frames) = (resumed.place, resumed.frames);
+    let state = match place.state {
+        true => state::read(&pieces.folder().state(frames), &**model.engine())?,
+        false => Vec::new(),
+    };
+    let frozen = Frozen { pushed: place.shot + place.held, given: place.shot, in_full: place.full, state };
+    Ok(Session::thawed(model, options, plan, size, frames, frozen)?)
 }
 
-impl Planning<'_> {
-    /// The plan with an encoder that is told `write`.
-    fn plan(
-        &self,
-        input: Size,
-        network: Size,
-        frames: Option<u64>,
-        write: &WriteOptions,
-    ) -> Result<Planned, PipelineError> {
-        let outside = outside_network_bytes(input, network, frames, self.wanted, write);
-        let refused = |needed_bytes: u64, how| PipelineError::Memory {
-            needed_bytes: (needed_bytes / PLANNED_TENTHS + 1) * 10,
-            limit_bytes: self.limit_bytes,
-            input,
-            output: self.wanted.size,
-            how,
-            fits: self.smaller_that_fits(input, frames, write),
-        };
-        let Upscale::Network(model) = self.upscale else {
-            let planned = Planned { memory_bytes: outside, session: None };
-            return if outside <= self.planned_bytes() { Ok(planned) } else { Err(refused(outside, String::new())) };
-        };
-        let options = self.session_options(outside);
-        // One window over each shot: how long the shots are is not known before they are there.
-        let mut planned = options.plan(model, input, frames);
-        if planned.is_err() && self.shots && self.windows.body == Some(0) {
-            planned = options.plan(model, input, None);
-        }
-        match planned {
-            Ok(plan) => Ok(Planned { memory_bytes: outside + plan.memory_bytes, session: Some((options, plan)) }),
-            Err(SessionError::Memory { needed_bytes, .. }) => {
-                let how = format!(" ({} of it outside the network)", crate::mib(outside));
-                Err(refused(outside + needed_bytes, how))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// What plans may come to, so that the run itself stays within the limit.
-    fn planned_bytes(&self) -> u64 {
-        self.limit_bytes / 10 * PLANNED_TENTHS
-    }
-
-    fn session_options(&self, outside: u64) -> SessionOptions {
-        SessionOptions {
-            windows: self.windows,
-            memory_bytes: Some(self.planned_bytes().saturating_sub(outside)),
-            scratch_folder: self.scratch_folder.clone(),
-        }
-    }
-
-    /// A smaller size of the film, of the same shape, that would fit.
-    fn smaller_that_fits(&self, input: Size, frames: Option<u64>, write: &WriteOptions) -> Option<Size> {
-        let Upscale::Network(model) = self.upscale else { return None };
-        let shares = [(3, 4), (2, 3), (1, 2), (1, 3), (1, 4)];
-        shares.into_iter().find_map(|(part, of)| {
-            let shrunk = |px: u32| (px * part / of / 2 * 2).max(2);
-            let size = |size: Size| Size::new(shrunk(size.width), shrunk(size.height));
-            let smaller = size(input);
-            let mut wanted = self.wanted.clone();
-            wanted.size = size(wanted.size);
-            let network = smaller.scaled(model.descriptor().scale)?;
-            let outside = outside_network_bytes(smaller, network, frames, &wanted, write);
-            self.session_options(outside).plan(model, smaller, frames).ok().map(|_| smaller)
-        })
+/// Frames before the next that a shot may be warmed up with in f32.
+fn warm_up_frames(network: Option<&Descriptor>) -> usize {
+    match network.map(|network| network.reach) {
+        Some(Reach::Causal { lookahead }) => WARM_UP_FRAMES + lookahead + 1,
+        _ => 0,
     }
 }
 
-/// How a run will keep to its memory.
-struct Planned {
-    /// The most that the run will take.
-    memory_bytes: u64,
-    /// How the session goes about its frames, where there is one.
-    session: Option<(SessionOptions, SessionPlan)>,
-}
-
-impl Planned {
-    /// Input pixels that the network works on for a frame, margins of tiles included.
-    fn work_pixels(&self) -> u64 {
-        let plan = self.session.as_ref().map(|(_, plan)| plan);
-        plan.map_or(0, |plan| (plan.tiles.0 * plan.tiles.1) as u64 * plan.tile.pixels())
-    }
-
-    /// Columns, rows and size of the tiles, where there is more than one.
-    fn tiles(&self) -> Option<(usize, usize, Size)> {
-        let (_, plan) = self.session.as_ref()?;
-        let (columns, rows) = plan.tiles;
-        (columns * rows > 1).then_some((columns, rows, plan.tile))
+/// As many threads as the encoder would take, where what it makes depends on how many it has: the work may go on where there
+/// are others. 0 leaves it to the encoder.
+fn encoder_threads(video: &OutputVideo) -> usize {
+    /// As x264 counts them: one and a half for each processor, at most one for each 32 lines.
+    const MOST: usize = 128;
+    match video.encoder.as_str() {
+        "libx264" | "libx264rgb" => {
+            let processors = thread::available_parallelism().map_or(1, usize::from);
+            let by_lines = (video.size.height.div_ceil(16) / 2).max(1) as usize;
+            (processors * 3 / 2).min(by_lines).clamp(1, MOST)
+        }
+        _ => 0,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use framelift_engine::EngineError;
+use framelift_engine::{EngineError, Tensor};
 use framelift_frame::{Frame, Size, Timestamp};
 use framelift_nets::Reach;
 
@@ -149,6 +149,19 @@ impl SessionOptions {
     }
 }
 
+/// A session between two results of a shot.
+#[derive(Default)]
+pub(crate) struct Frozen {
+    /// Frames of the shot that were pushed.
+    pub(crate) pushed: u64,
+    /// Results of the shot that were given.
+    pub(crate) given: u64,
+    /// Whether the shot goes on in f32 because the working precision overflowed.
+    pub(crate) in_full: bool,
+    /// The state of the network, where it carries one.
+    pub(crate) state: Vec<Option<Tensor>>,
+}
+
 /// How the network is fed.
 enum Work {
     Stream(StreamWork),
@@ -177,6 +190,55 @@ impl Session {
     #[must_use]
     pub fn with_plan(model: Model, options: SessionOptions, plan: SessionPlan) -> Self {
         Self { plan: Some(plan), ..Self::new(model, options) }
+    }
+
+    /// A session that goes on in the middle of a stream of frames of `size`, `frames` of which were pushed to the session
+    /// that was frozen. [`Session::recall`] must then see the frames before.
+    ///
+    /// # Errors
+    /// [`SessionError::End`] where the state is not one of the model's.
+    pub(crate) fn thawed(
+        model: Model,
+        options: SessionOptions,
+        plan: SessionPlan,
+        size: Size,
+        frames: u64,
+        frozen: Frozen,
+    ) -> Result<Self, SessionError> {
+        let mut session = Self::with_plan(model, options, plan);
+        session.begin(size)?;
+        session.clock.pushed = frames;
+        session.clock.given = frames;
+        if let Some((.., work)) = &mut session.running {
+            match work {
+                Work::Stream(work) => work.thaw(frozen).map_err(SessionError::End)?,
+                Work::Tiles(_) => {}
+                Work::Windows(work) => work.thaw(frozen.given),
+            }
+        }
+        Ok(session)
+    }
+
+    /// Sees a frame before those that a thawed session goes on with; of all those, in order, up to the one before it.
+    pub(crate) fn recall(&mut self, frame: Frame) {
+        let (Some(plan), Some((.., work))) = (&self.plan, &mut self.running) else { return };
+        let frame = if frame.size() == plan.padded { frame } else { pad(&frame, plan.padded) };
+        match work {
+            Work::Stream(work) => work.recall(frame),
+            Work::Tiles(_) => {}
+            Work::Windows(work) => work.recall(frame),
+        }
+    }
+
+    /// What a session of the same model needs to go on from the next result, beside the frames before it; `None` where it
+    /// cannot go on between these two results.
+    pub(crate) fn freeze(&self) -> Option<Frozen> {
+        match &self.running.as_ref()?.2 {
+            Work::Stream(work) => work.freeze(),
+            Work::Tiles(_) => Some(Frozen::default()),
+            // Where one window's results end and the next one's begin, the sink is told.
+            Work::Windows(_) => None,
+        }
     }
 
     /// The windows of a network that sees windows; no effect after the first frame.

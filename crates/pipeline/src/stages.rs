@@ -2,6 +2,7 @@
 //! and drops its ends of the edges when it returns.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +13,9 @@ use framelift_shots::CutDetector;
 
 use crate::progress::Meter;
 use crate::queue::{Closed, Receiver, Sender, Weigh};
+use crate::resume::borders::{Borders, hash_of};
+use crate::resume::lead::{Lead, Part};
+use crate::resume::{Pieces, Place, Resumed, Then, state, state_part};
 use crate::{CancelToken, Event, PipelineError, Session, Sink};
 
 /// Why a stage ended early.
@@ -35,10 +39,25 @@ impl<E: Into<PipelineError>> From<E> for Halt {
     }
 }
 
+/// A frame of the film, and the hash of its pixels where the work is done in pieces.
+pub(crate) struct FilmFrame {
+    frame: Frame,
+    hash: u64,
+}
+
 /// A frame, and whether it begins a shot.
 pub(crate) struct ShotFrame {
     frame: Frame,
+    hash: u64,
     begins: bool,
+    /// Whether it was made before, and is only there so that the work can go on.
+    lead: bool,
+}
+
+/// A result, or what becomes of it, and the place where a piece begins with it.
+pub(crate) struct Made<T> {
+    picture: T,
+    begins: Option<Place>,
 }
 
 /// What the muxer is handed.
@@ -47,6 +66,8 @@ pub(crate) enum Muxed {
     Video(EncodedPacket, Timestamp),
     /// A packet of another stream, to copy.
     Copy(Packet),
+    /// Here a piece ends and the next begins.
+    Border(Place),
 }
 
 impl Weigh for Packet {
@@ -61,9 +82,21 @@ impl Weigh for Picture {
     }
 }
 
-impl Weigh for Frame {
+impl Weigh for FilmFrame {
     fn bytes(&self) -> usize {
-        self.bytes()
+        self.frame.bytes()
+    }
+}
+
+impl Weigh for Made<Frame> {
+    fn bytes(&self) -> usize {
+        self.picture.bytes()
+    }
+}
+
+impl Weigh for Made<Picture> {
+    fn bytes(&self) -> usize {
+        self.picture.bytes()
     }
 }
 
@@ -78,6 +111,7 @@ impl Weigh for Muxed {
         match self {
             Self::Video(packet, _) => packet.bytes(),
             Self::Copy(packet) => packet.bytes(),
+            Self::Border(_) => 0,
         }
     }
 }
@@ -90,6 +124,10 @@ pub(crate) struct Shared<'a> {
     pub(crate) end: OnceLock<Timestamp>,
     /// At most so many frames.
     pub(crate) frames: Option<u64>,
+    /// Whether the work is done in pieces.
+    pub(crate) in_pieces: bool,
+    /// Where the work goes on, where some of it was done before.
+    pub(crate) resumed: Option<Resumed>,
     /// Frames decoded and kept.
     pub(crate) decoded: AtomicU64,
     /// Packets of video written.
@@ -155,6 +193,10 @@ pub(crate) fn demux(
             }
         }
     }
+    if let Some(video) = video {
+        video.finish();
+    }
+    copy.finish();
     Ok(())
 }
 
@@ -168,7 +210,7 @@ pub(crate) fn decode(
     let mut ended = false;
     while !ended {
         shared.go_on()?;
-        match packets.recv() {
+        match packets.recv()? {
             Some(packet) => decoder.send(packet)?,
             None => {
                 decoder.finish()?;
@@ -178,6 +220,12 @@ pub(crate) fn decode(
         while let Some(picture) = decoder.receive()? {
             let time = picture.time();
             if shared.start.is_some_and(|start| time < start) {
+                continue;
+            }
+            if let Some(resumed) = shared.resumed.filter(|resumed| time < resumed.at) {
+                if resumed.from.is_none_or(|from| time >= from) {
+                    pictures.send(picture)?;
+                }
                 continue;
             }
             if shared.frames.is_some_and(|frames| shared.decoded.load(Ordering::Relaxed) >= frames) {
@@ -195,6 +243,7 @@ pub(crate) fn decode(
         let count = decoder.errors();
         (shared.on_event)(Event::Notice(format!("{count} damaged packets of the video could not be decoded whole")));
     }
+    pictures.finish();
     Ok(())
 }
 
@@ -203,70 +252,102 @@ pub(crate) fn to_rgb(
     shared: &Shared<'_>,
     mut converter: ToRgb,
     pictures: Receiver<Picture>,
-    frames: Sender<Frame>,
+    frames: Sender<FilmFrame>,
 ) -> Result<(), Halt> {
-    while let Some(picture) = pictures.recv() {
+    while let Some(picture) = pictures.recv()? {
         shared.go_on()?;
-        frames.send(converter.push(picture)?)?;
+        let frame = converter.push(picture)?;
+        let hash = if shared.in_pieces { hash_of(&frame) } else { 0 };
+        frames.send(FilmFrame { frame, hash })?;
         shared.notices(converter.take_notices());
     }
+    frames.finish();
     Ok(())
 }
 
-/// Marks the frames that begin a shot. Without a detector none does.
+/// Marks the frames that begin a shot. Without a detector none does. Where the work goes on, the frames before it are known
+/// again here.
 pub(crate) fn split_shots(
     shared: &Shared<'_>,
     mut detector: Option<CutDetector>,
-    frames: Receiver<Frame>,
+    frames: Receiver<FilmFrame>,
     marked: Sender<ShotFrame>,
 ) -> Result<(), Halt> {
-    let mark = |(frame, begins): (Frame, bool)| {
+    let mut lead = shared.resumed.map(Lead::new);
+    let mut entered = shared.resumed.filter(|_| detector.is_some());
+    let mut seen: VecDeque<(u64, bool)> = VecDeque::new();
+    let mut mark = |(frame, begins): (Frame, bool), seen: &mut VecDeque<(u64, bool)>| {
+        let (hash, lead) = seen.pop_front().unwrap_or_default();
+        let begins = begins || (!lead && entered.take().is_some_and(|resumed| resumed.place.shot == 0));
         shared.shots.fetch_add(u64::from(begins), Ordering::Relaxed);
-        marked.send(ShotFrame { frame, begins })
+        marked.send(ShotFrame { frame, hash, begins, lead })
     };
-    while let Some(frame) = frames.recv() {
+    while let Some(FilmFrame { frame, hash }) = frames.recv()? {
         shared.go_on()?;
+        let part = lead.as_mut().map_or(Ok(Part::Work), |lead| lead.part(frame.time, hash))?;
+        if part == Part::Before {
+            continue;
+        }
+        seen.push_back((hash, part == Part::Lead));
         match &mut detector {
-            Some(detector) => detector.push(frame).into_iter().try_for_each(mark)?,
-            None => mark((frame, false))?,
+            Some(detector) => detector.push(frame).into_iter().try_for_each(|frame| mark(frame, &mut seen))?,
+            None => mark((frame, false), &mut seen)?,
         }
     }
-    detector.map_or_else(Vec::new, CutDetector::finish).into_iter().try_for_each(mark)?;
+    if let Some(lead) = lead.filter(|lead| !lead.is_passed()) {
+        return Err(lead.drifted().into());
+    }
+    let last = detector.map_or_else(Vec::new, CutDetector::finish);
+    last.into_iter().try_for_each(|frame| mark(frame, &mut seen))?;
+    marked.finish();
     Ok(())
 }
 
-/// Frames to larger frames. Without a session they pass as they are.
+/// Frames to larger frames. Without a session they pass as they are. Here it is decided where pieces begin.
 pub(crate) fn upscale(
     shared: &Shared<'_>,
     mut session: Option<Session>,
+    borders: Option<(Borders, PathBuf)>,
     total: Option<u64>,
     frames: Receiver<ShotFrame>,
-    results: Sender<Frame>,
+    results: Sender<Made<Frame>>,
 ) -> Result<(), Halt> {
-    let mut out = Results { shared, meter: Meter::new(total, shared.started), results, waited: Duration::ZERO };
+    let meter = Meter::new(total, shared.resumed.map_or(0, |resumed| resumed.frames), shared.started);
+    let mut out = Results { shared, meter, results, waited: Duration::ZERO, borders, begins: None };
     let mut inside = Duration::ZERO;
-    let mut ended = false;
-    while !ended {
+    let mut next = frames.recv()?;
+    while let Some(ShotFrame { frame, hash, .. }) = next.take_if(|next| next.lead) {
+        if let Some((borders, _)) = &mut out.borders {
+            borders.recall(frame.time.ticks, hash);
+        }
+        if let Some(session) = &mut session {
+            session.recall(frame);
+        }
+        next = frames.recv()?;
+    }
+    if let Some((borders, _)) = &mut out.borders {
+        borders.recalled();
+    }
+    while let Some(ShotFrame { frame, hash, begins, .. }) = next {
         shared.go_on()?;
-        let next = frames.recv();
-        ended = next.is_none();
         let begun = Instant::now();
-        match (next, session.as_mut()) {
-            (Some(ShotFrame { frame, begins }), Some(session)) => {
-                if begins {
-                    session.cut_to(&mut out)?;
-                }
-                session.push_to(frame, &mut out)?;
-            }
-            (None, Some(session)) => session.cut_to(&mut out)?,
-            (Some(ShotFrame { frame, .. }), None) => out.frame(frame)?,
-            (None, None) => {}
+        if let Some(session) = session.as_mut().filter(|_| begins) {
+            session.cut_to(&mut out)?;
+        }
+        out.upcoming(frame.time.ticks, hash, begins, session.as_ref())?;
+        match &mut session {
+            Some(session) => session.push_to(frame, &mut out)?,
+            None => out.frame(frame)?,
         }
         inside += begun.elapsed();
+        next = frames.recv()?;
     }
-    if session.is_some() {
-        let _ = shared.network.set(inside.saturating_sub(out.waited));
+    let begun = Instant::now();
+    if let Some(session) = &mut session {
+        session.cut_to(&mut out)?;
+        let _ = shared.network.set((inside + begun.elapsed()).saturating_sub(out.waited));
     }
+    out.results.finish();
     Ok(())
 }
 
@@ -274,9 +355,39 @@ pub(crate) fn upscale(
 struct Results<'a> {
     shared: &'a Shared<'a>,
     meter: Meter,
-    results: Sender<Frame>,
+    results: Sender<Made<Frame>>,
     /// Time until there was room for them.
     waited: Duration,
+    /// Where pieces begin, and the folder for states of the network.
+    borders: Option<(Borders, PathBuf)>,
+    /// The place with which the next result begins a piece.
+    begins: Option<Place>,
+}
+
+impl Results<'_> {
+    /// A frame is about to go into the network: before it a piece may end.
+    fn upcoming(&mut self, ticks: i64, hash: u64, begins_shot: bool, session: Option<&Session>) -> Result<(), Halt> {
+        let Some((borders, folder)) = &mut self.borders else { return Ok(()) };
+        if borders.is_due(begins_shot) {
+            if begins_shot {
+                self.begins = Some(borders.begin(ticks, true, 0));
+            } else if let Some(session) = session {
+                if let Some(frozen) = session.freeze() {
+                    let state = !frozen.state.is_empty();
+                    if state {
+                        let engine = &**session.model().engine();
+                        state::write(&state_part(folder, borders.next()), engine, &frozen.state)?;
+                    }
+                    let place = borders.begin(ticks, false, frozen.pushed - frozen.given);
+                    self.begins = Some(Place { full: frozen.in_full, state, ..place });
+                }
+            } else {
+                self.begins = Some(borders.begin(ticks, false, 0));
+            }
+        }
+        borders.pushed(ticks, hash, begins_shot);
+        Ok(())
+    }
 }
 
 impl Sink for Results<'_> {
@@ -287,7 +398,10 @@ impl Sink for Results<'_> {
         let position = frame.time;
         let now = Instant::now();
         self.shared.first_frame.get_or_init(|| now - self.shared.started);
-        self.results.send(frame)?;
+        self.results.send(Made { picture: frame, begins: self.begins.take() })?;
+        if let Some((borders, _)) = &mut self.borders {
+            borders.given();
+        }
         self.waited += now.elapsed();
         (self.shared.on_event)(Event::Progress(self.meter.tick(position, now)));
         Ok(())
@@ -295,6 +409,15 @@ impl Sink for Results<'_> {
 
     fn notice(&mut self, notice: String) {
         (self.shared.on_event)(Event::Notice(notice));
+    }
+
+    fn window(&mut self, shot_frames: u64) -> Result<(), Halt> {
+        if let Some((borders, _)) =
+            self.borders.as_mut().filter(|(borders, _)| shot_frames > 0 && borders.is_due(false))
+        {
+            self.begins = Some(borders.begin(0, false, 0));
+        }
+        Ok(())
     }
 
     fn inside_window(&mut self, done: f64) -> Result<(), Halt> {
@@ -308,44 +431,69 @@ impl Sink for Results<'_> {
 pub(crate) fn to_yuv(
     shared: &Shared<'_>,
     mut converter: ToYuv,
-    frames: Receiver<Frame>,
-    pictures: Sender<Picture>,
+    frames: Receiver<Made<Frame>>,
+    pictures: Sender<Made<Picture>>,
 ) -> Result<(), Halt> {
-    while let Some(frame) = frames.recv() {
+    while let Some(Made { picture: frame, begins }) = frames.recv()? {
         shared.go_on()?;
-        pictures.send(converter.push(&frame)?)?;
+        pictures.send(Made { picture: converter.push(&frame)?, begins })?;
     }
+    pictures.finish();
     Ok(())
 }
 
-/// Pictures to packets.
+/// Pictures to packets. Where a piece begins, an encoder of its own begins, which `again` makes.
 pub(crate) fn encode(
     shared: &Shared<'_>,
     mut encoder: Encoder,
-    pictures: Receiver<Picture>,
+    again: impl Fn() -> Result<Encoder, PipelineError>,
+    pictures: Receiver<Made<Picture>>,
     packets: Sender<Muxed>,
 ) -> Result<(), Halt> {
     let mut taken = None;
-    let mut ended = false;
-    while !ended {
-        shared.go_on()?;
-        match pictures.recv() {
-            Some(picture) => {
-                taken = Some(picture.time());
-                encoder.send(picture)?;
-            }
-            None => {
-                // Whoever stopped early must not make the encoder flush its frames for nothing.
-                shared.go_on()?;
-                encoder.finish()?;
-                ended = true;
-            }
-        }
+    let drain = |encoder: &mut Encoder, taken: Option<Timestamp>| -> Result<(), Halt> {
         while let (Some(packet), Some(taken)) = (encoder.receive()?, taken) {
             packets.send(Muxed::Video(packet, taken))?;
         }
+        Ok(())
+    };
+    while let Some(Made { picture, begins }) = pictures.recv()? {
+        shared.go_on()?;
+        if let Some(place) = begins {
+            encoder.finish()?;
+            drain(&mut encoder, taken)?;
+            packets.send(Muxed::Border(place))?;
+            // Two at once would take twice the memory.
+            drop(encoder);
+            encoder = again()?;
+        }
+        taken = Some(picture.time());
+        encoder.send(picture)?;
+        drain(&mut encoder, taken)?;
     }
+    shared.go_on()?;
+    encoder.finish()?;
+    drain(&mut encoder, taken)?;
+    packets.finish();
     Ok(())
+}
+
+/// Packets of the video into the pieces that they belong to. The last piece stays open: it ends when it is known that the
+/// whole film has come through.
+pub(crate) fn keep(shared: &Shared<'_>, mut pieces: Pieces, packets: Receiver<Muxed>) -> Result<Pieces, Halt> {
+    while let Some(packet) = packets.recv()? {
+        shared.go_on()?;
+        match packet {
+            Muxed::Video(packet, _) => {
+                pieces.write(&packet)?;
+                shared.written.fetch_add(1, Ordering::Relaxed);
+            }
+            Muxed::Border(place) => shared.notices(pieces.end(Then::Piece(place))?.into_iter().collect()),
+            Muxed::Copy(_) => {}
+        }
+    }
+    shared.go_on()?;
+    Ok(pieces)
 }
 
 /// Bytes of copied packets that wait for the video before they are written regardless.
@@ -356,9 +504,10 @@ pub(crate) fn mux(shared: &Shared<'_>, mut muxer: Muxer, packets: Receiver<Muxed
     let mut waiting: VecDeque<Packet> = VecDeque::new();
     let mut waiting_bytes = 0;
     let mut reached: Option<Timestamp> = None;
-    while let Some(packet) = packets.recv() {
+    while let Some(packet) = packets.recv()? {
         shared.go_on()?;
         match packet {
+            Muxed::Border(_) => {}
             Muxed::Video(packet, taken) => {
                 reached = Some(taken);
                 muxer.write_video(packet)?;

@@ -10,6 +10,7 @@ use framelift_nets::{Reach, Shot};
 use crate::Model;
 use crate::outlet::{Outlet, Sink};
 use crate::pieces::TileGrid;
+use crate::session::Frozen;
 
 /// Frames that a shot in f32 is warmed up with, where it takes over from one that overflowed.
 pub(crate) const WARM_UP_FRAMES: usize = 6;
@@ -25,22 +26,61 @@ pub(crate) struct StreamWork {
     /// Frames of the shot pushed, and results given.
     pushed: usize,
     given: usize,
+    /// Frames to come that a thawed shot holds already.
+    held: usize,
 }
 
 impl StreamWork {
     pub(crate) fn new(model: Model) -> Self {
-        Self { model, shot: None, in_full: false, recent: VecDeque::new(), pushed: 0, given: 0 }
+        Self { model, shot: None, in_full: false, recent: VecDeque::new(), pushed: 0, given: 0, held: 0 }
+    }
+
+    /// The shot as it is between its last result and the next; `None` where the network cannot be frozen.
+    pub(crate) fn freeze(&self) -> Option<Frozen> {
+        let carries_state = matches!(self.model.descriptor().reach, Reach::Causal { .. });
+        let state = match &self.shot {
+            Some(shot) if carries_state => shot.freeze()?,
+            _ => Vec::new(),
+        };
+        Some(Frozen { pushed: self.pushed as u64, given: self.given as u64, in_full: self.in_full, state })
+    }
+
+    /// Goes on with a frozen shot.
+    pub(crate) fn thaw(&mut self, frozen: Frozen) -> Result<(), EngineError> {
+        self.given = frozen.given as usize;
+        self.pushed = self.given;
+        self.held = (frozen.pushed - frozen.given) as usize;
+        self.in_full = frozen.in_full;
+        if frozen.state.is_empty() {
+            return Ok(());
+        }
+        let full = if frozen.in_full { self.model.in_full()? } else { None };
+        self.shot = Some(full.unwrap_or_else(|| Arc::clone(self.model.network())).thaw(frozen.state)?);
+        Ok(())
+    }
+
+    /// Sees a frame before those that a thawed shot goes on with.
+    pub(crate) fn recall(&mut self, frame: Frame) {
+        self.recent.push_back(frame);
+        while self.recent.len() > self.frames_kept().min(self.given) {
+            self.recent.pop_front();
+        }
     }
 
     /// Takes the next frame of the shot.
     pub(crate) fn push<S: Sink>(&mut self, frame: Frame, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         let engine = self.model.engine();
         let ahead = self.pushed - self.given;
-        let results = engine.upload(&frame).and_then(|input| {
-            let network = self.model.network();
-            self.shot.get_or_insert_with(|| Arc::clone(network).begin()).push(input)
-        });
-        let results = results.map_err(|source| out.failed(source, ahead))?;
+        let results = if self.held > 0 {
+            self.held -= 1;
+            Vec::new()
+        } else {
+            let results = engine.upload(&frame).and_then(|input| {
+                let network = self.model.network();
+                self.shot.get_or_insert_with(|| Arc::clone(network).begin()).push(input)
+            });
+            results.map_err(|source| out.failed(source, ahead))?
+        };
         self.pushed += 1;
         self.recent.push_back(frame);
         while self.recent.len() > self.frames_kept() {

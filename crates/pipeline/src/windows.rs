@@ -53,6 +53,21 @@ impl WindowWork {
         }
     }
 
+    /// Goes on with the body that begins with frame `start` of a shot.
+    pub(crate) fn thaw(&mut self, start: u64) {
+        (self.first, self.start) = (start, start);
+    }
+
+    /// Sees a frame before those that a thawed shot goes on with.
+    pub(crate) fn recall(&mut self, frame: Frame) {
+        self.wait(frame);
+        while self.frames.len() as u64 > self.window.context.min(self.start) {
+            self.frames.pop_front();
+            self.blocks.pop_front();
+        }
+        self.first = self.start - self.frames.len() as u64;
+    }
+
     fn seen(&self) -> u64 {
         self.first + self.frames.len() as u64
     }
@@ -62,11 +77,16 @@ impl WindowWork {
         if self.window.body == 0 && self.seen() >= self.window.most_frames.max(1) {
             return Err(SessionError::ShotTooLong { time: frame.time, most_frames: self.window.most_frames }.into());
         }
+        self.wait(frame);
+        self.run(false, out)
+    }
+
+    /// Adds a frame to those that wait.
+    fn wait(&mut self, frame: Frame) {
         if self.window.still.is_some() {
             self.blocks.push_back(Blocks::of(&frame));
         }
         self.frames.push_back(frame);
-        self.run(false, out)
     }
 
     /// Ends the shot.
@@ -82,6 +102,7 @@ impl WindowWork {
     fn run<S: Sink>(&mut self, ended: bool, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         while let Some(window) = self.grid.window(self.start, self.seen(), ended) {
             let window = self.shorter_if_still(window, ended, out);
+            out.sink.window(window.body.start)?;
             if self.plan.grid.count() == 1 {
                 self.whole(&window, out)?
             } else {

@@ -41,6 +41,10 @@ const UNLIKE_PEAK: f64 = 0.12;
 /// How many times the changes of light next to it a cut changes the light, where it does not change the forms.
 const LIGHT_PEAK: f64 = 2.5;
 
+/// How often comparison begins anew, in frames. It carries motion from frame to frame without end, and a film that is
+/// entered in its middle must come to the same cuts.
+const RESTART: usize = 64;
+
 /// A side this much poorer in detail than the other may be the dark (or white) end of a fade.
 const FADE_CONTRAST: f64 = 0.25;
 
@@ -61,6 +65,8 @@ pub struct CutDetector {
     number: usize,
     /// Number of the frame that began the current shot.
     shot_start: usize,
+    /// Frames before this one are known to begin no shot, or it does not matter whether they do.
+    known: usize,
 }
 
 /// What is kept of a frame for comparison.
@@ -77,21 +83,30 @@ impl CutDetector {
     /// The least number of frames from one cut to the next.
     pub const MIN_SHOT: usize = 4;
 
+    /// How many frames before a frame must be seen to come to the same cuts from there on as from the film's beginning.
+    pub const LEAD: usize = RESTART + Self::MIN_SHOT;
+
     /// A detector for a film of frames of `size`.
     #[must_use]
     pub fn new(size: Size) -> Self {
         let luma_size = luma_size(size);
-        let detector = SceneChangeDetector::new(
-            (luma_size.width as usize, luma_size.height as usize),
-            8,
-            Rational32::new(1, 25),
-            ChromaSubsampling::Monochrome,
-            Self::LOOKAHEAD,
-            SceneDetectionSpeed::Standard,
-            0,
-            usize::MAX,
-        );
-        Self { detector, luma_size, before: VecDeque::new(), waiting: VecDeque::new(), number: 0, shot_start: 0 }
+        Self {
+            detector: comparison(luma_size),
+            luma_size,
+            before: VecDeque::new(),
+            waiting: VecDeque::new(),
+            number: 0,
+            shot_start: 0,
+            known: 0,
+        }
+    }
+
+    /// A detector for a film that is entered at its frame `first`: it goes on with frame `known`, whose shot began with
+    /// frame `shot_start`, as if it had seen the whole film. [`CutDetector::LEAD`] frames must lie between, or all there
+    /// are. Frames up to `known` are given back as if they began no shot.
+    #[must_use]
+    pub fn going_on(size: Size, first: usize, known: usize, shot_start: usize) -> Self {
+        Self { number: first, known: known + 1, shot_start, ..Self::new(size) }
     }
 
     /// Takes the next frame; gives back the frame that is known now, if any, with whether it begins a shot.
@@ -126,12 +141,19 @@ impl CutDetector {
     }
 
     fn begins_shot(&mut self) -> bool {
-        let (Some(before), Some((_, last))) = (self.before.back(), self.waiting.back()) else { return true };
+        let is_known = self.number < self.known;
+        let (Some(before), Some((_, last))) = (self.before.back(), self.waiting.back()) else { return !is_known };
+        if self.number.is_multiple_of(RESTART) {
+            self.detector = comparison(self.luma_size);
+        }
         let mut set: Vec<&Arc<Luma>> = vec![&before.grey];
         set.extend(self.waiting.iter().map(|(_, picture)| &picture.grey));
         // Past its end the film stands still: cuts near the end are found like all others.
         set.resize(Self::LOOKAHEAD + 2, &last.grey);
-        let (_, costs) = self.detector.analyze_next_frame(&set, self.number, self.shot_start);
+        let (_, costs) = self.detector.analyze_next_frame(&set, self.number, self.shot_start.min(self.number));
+        if is_known {
+            return false;
+        }
         costs.is_none_or(|costs| may_cut(&costs))
             && self.number - self.shot_start >= Self::MIN_SHOT
             && !self.resembles()
@@ -179,6 +201,20 @@ impl CutDetector {
     fn ahead(&self, count: usize) -> Option<&Reduced> {
         self.waiting.get(count).or_else(|| self.waiting.back()).map(|(_, picture)| &*picture.reduced)
     }
+}
+
+/// Compares frames of `size`.
+fn comparison(size: Size) -> SceneChangeDetector<u8> {
+    SceneChangeDetector::new(
+        (size.width as usize, size.height as usize),
+        8,
+        Rational32::new(1, 25),
+        ChromaSubsampling::Monochrome,
+        CutDetector::LOOKAHEAD,
+        SceneDetectionSpeed::Standard,
+        0,
+        usize::MAX,
+    )
 }
 
 /// Whether the costs are high enough for a closer look.
@@ -250,6 +286,27 @@ mod tests {
         let other = [Size::new(32, 90), Size::new(0, 0), size];
         let frames = (0..12).map(|n| frame(other[n % 3], 0, 0, n));
         assert_eq!(cuts(size, frames).first(), Some(&0));
+    }
+
+    #[test]
+    fn a_film_entered_in_its_middle_cuts_where_the_whole_does() {
+        let size = Size::new(96, 64);
+        let film = scenes(size, &[12, 30, 8, 45, 5, 6, 40, 4, 9, 31, 60, 7]);
+        let all = cuts(size, film.iter().cloned());
+        assert!(all.len() > 8, "{all:?}");
+        for enter in 1..film.len() {
+            let first = enter.saturating_sub(CutDetector::LEAD);
+            let shot_start = all.iter().rev().find(|cut| **cut <= enter).copied().unwrap();
+            let mut detector = CutDetector::going_on(size, first, enter, shot_start);
+            let mut given: Vec<(Frame, bool)> = Vec::new();
+            for frame in &film[first..] {
+                given.extend(detector.push(frame.clone()));
+            }
+            given.extend(detector.finish());
+            let found = given.iter().enumerate().filter_map(|(n, (_, begins))| begins.then_some(first + n));
+            let due: Vec<usize> = all.iter().copied().filter(|cut| *cut > enter).collect();
+            assert_eq!(found.collect::<Vec<_>>(), due, "entered at {enter}");
+        }
     }
 
     #[test]

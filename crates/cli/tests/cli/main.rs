@@ -5,5 +5,6 @@ mod bad_input;
 mod common;
 mod golden;
 mod measure;
+mod resume;
 mod upscale;
 mod windows;

@@ -149,6 +149,14 @@ impl Network for Lift {
     fn begin(self: Arc<Self>) -> Box<dyn Shot> {
         Box::new(LiftShot { network: self, before: None, now: None, hidden: None })
     }
+
+    fn thaw(self: Arc<Self>, state: Vec<Option<Tensor>>) -> Result<Box<dyn Shot>, EngineError> {
+        let count = state.len();
+        let Ok([before, now, hidden]) = <[Option<Tensor>; 3]>::try_from(state) else {
+            return Err(EngineError::Shape(format!("a state of {count} tensors where {NAME} has 3")));
+        };
+        Ok(Box::new(LiftShot { network: self, before, now, hidden }))
+    }
 }
 
 struct LiftShot {
@@ -183,6 +191,10 @@ impl Shot for LiftShot {
         let output = self.make(&now, &frame)?;
         self.before = Some(now);
         Ok(vec![output])
+    }
+
+    fn freeze(&self) -> Option<Vec<Option<Tensor>>> {
+        Some(vec![self.before.clone(), self.now.clone(), self.hidden.clone()])
     }
 
     fn finish(mut self: Box<Self>) -> Result<Vec<Tensor>, EngineError> {

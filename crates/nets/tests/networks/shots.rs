@@ -52,6 +52,29 @@ fn a_changed_size_within_a_shot_is_refused() {
     assert!(push(6).is_err());
 }
 
+#[test]
+fn a_frozen_shot_goes_on_to_the_bit() {
+    let engine = reference();
+    let network = network(&checkpoint("synthetic", &synth::lift(8, 2, 2)), &engine, Precision::F32);
+    let frames = noise(7, 6, 5);
+    let whole = run(&network, &engine, &frames);
+    for frozen_after in 0..=frames.len() {
+        let mut outputs = Vec::new();
+        let mut shot = network.clone().begin();
+        let upload = |frame: &HostTensor| engine.from_host(frame, Precision::F32).unwrap();
+        for (n, frame) in frames.iter().enumerate() {
+            if n == frozen_after {
+                shot = network.clone().thaw(shot.freeze().unwrap()).unwrap();
+            }
+            outputs.extend(shot.push(upload(frame)).unwrap());
+        }
+        outputs.extend(shot.finish().unwrap());
+        let outputs: Vec<HostTensor> = outputs.iter().map(|output| engine.to_host(output).unwrap()).collect();
+        assert_eq!(outputs, whole, "frozen after {frozen_after} frames");
+    }
+    assert!(network.thaw(vec![None]).is_err(), "another network's state");
+}
+
 /// The outputs of a shot that is fed now and then.
 struct Fed {
     shot: Option<Box<dyn Shot>>,

@@ -16,7 +16,7 @@ const ROOMY: u64 = 1 << 30;
 
 fn options(body: u64, context: u64, offload: Offload) -> SessionOptions {
     SessionOptions {
-        windows: WindowOptions { body: Some(body), context: Some(context), offload },
+        windows: WindowOptions { body: Some(body), context: Some(context), offload, ..WindowOptions::default() },
         memory_bytes: Some(ROOMY),
         ..SessionOptions::default()
     }

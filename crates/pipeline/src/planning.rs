@@ -1,0 +1,202 @@
+//! The plan of a run's memory: how the network works, and how far the encoder looks ahead.
+
+use std::path::PathBuf;
+
+use framelift_frame::Size;
+use framelift_media::{OutputVideo, WriteOptions};
+
+use crate::memory::{outside_network_bytes, thriftier};
+use crate::resume::Pins;
+use crate::{PipelineError, SessionError, SessionOptions, SessionPlan, Upscale, WindowOptions};
+
+/// Tenths of the memory allowed that a plan may come to: allocators keep some of what was given back.
+const PLANNED_TENTHS: u64 = 9;
+
+/// What a plan of the memory depends on.
+pub(crate) struct Planning<'a> {
+    pub(crate) upscale: &'a Upscale,
+    pub(crate) wanted: &'a OutputVideo,
+    pub(crate) shots: bool,
+    pub(crate) windows: WindowOptions,
+    pub(crate) scratch_folder: PathBuf,
+    pub(crate) limit_bytes: u64,
+    /// Width and height of the film's frames and of the network's results.
+    pub(crate) input: Size,
+    pub(crate) network: Size,
+    /// Frames in all, as far as the film says.
+    pub(crate) frames: Option<u64>,
+}
+
+impl Planning<'_> {
+    /// The best plan: whole frames, or fewer tiles, matter more than how far the encoder looks ahead.
+    pub(crate) fn decide(&self, write: &WriteOptions) -> Result<Decided, PipelineError> {
+        let (mut planned, mut look_ahead, mut told) = (self.plan(write), None, write.clone());
+        if !planned.as_ref().is_ok_and(|planned| planned.tiles().is_none()) {
+            for (frames, thrifty) in thriftier(&self.wanted.encoder, write) {
+                let less = self.plan(&thrifty);
+                let better = match (&planned, &less) {
+                    (Err(_), Ok(_)) => true,
+                    (Ok(planned), Ok(less)) => less.work_pixels() < planned.work_pixels(),
+                    (_, Err(_)) => false,
+                };
+                if better {
+                    (planned, look_ahead, told) = (less, Some(frames), thrifty);
+                } else if planned.is_err() {
+                    // The least that would do, for the message.
+                    planned = less;
+                }
+            }
+        }
+        Ok(Decided { planned: planned?, look_ahead, write: told })
+    }
+
+    /// The plan that the first `frames_done` frames were made by, in the memory that there is now.
+    pub(crate) fn keep_to(
+        mut self,
+        pins: &Pins,
+        frames_done: u64,
+        write: &WriteOptions,
+    ) -> Result<Decided, PipelineError> {
+        self.limit_bytes = self.limit_bytes.min(pins.limit_bytes);
+        if let Some((body, context)) = pins.window {
+            let shorter_if_still = self.windows.shorter_if_still.or(Some(self.windows.body.is_none()));
+            self.windows = WindowOptions { body: Some(body), context: Some(context), shorter_if_still, ..self.windows };
+        }
+        let mut told = WriteOptions { encoder_threads: pins.encoder_threads, ..write.clone() };
+        if let Some(frames) = pins.look_ahead {
+            let thrifty = thriftier(&self.wanted.encoder, write).find(|(look_ahead, _)| *look_ahead == frames);
+            if let Some((_, thrifty)) = thrifty {
+                told.encoder_options = thrifty.encoder_options;
+            }
+        }
+        let planned = match self.plan(&told) {
+            Ok(planned) if planned.pins(pins) == *pins => planned,
+            Err(error) if !matches!(error, PipelineError::Memory { .. }) => return Err(error),
+            _ => {
+                let windows = pins.window.map(|(body, context)| match body {
+                    0 => "in one window a shot".to_owned(),
+                    _ => format!("in windows of {body} + 2x{context} frames"),
+                });
+                let (columns, rows) = pins.tiles;
+                let tiles =
+                    if columns * rows == 1 { "in whole frames".into() } else { format!("in {columns} x {rows} tiles") };
+                let how = [windows, Some(tiles)].into_iter().flatten().collect::<Vec<_>>().join(" and ");
+                let remedy = format!(
+                    "allow what was allowed then with --memory {}MiB, or start over with --fresh",
+                    pins.limit_bytes.div_ceil(1 << 20)
+                );
+                return Err(PipelineError::Pinned { frames: frames_done, how, remedy });
+            }
+        };
+        Ok(Decided { planned, look_ahead: pins.look_ahead, write: told })
+    }
+
+    /// The plan with an encoder that is told `write`.
+    fn plan(&self, write: &WriteOptions) -> Result<Planned, PipelineError> {
+        let Self { input, network, frames, .. } = *self;
+        let outside = outside_network_bytes(input, network, frames, self.wanted, write);
+        let refused = |needed_bytes: u64, how| PipelineError::Memory {
+            needed_bytes: (needed_bytes / PLANNED_TENTHS + 1) * 10,
+            limit_bytes: self.limit_bytes,
+            input,
+            output: self.wanted.size,
+            how,
+            fits: self.smaller_that_fits(input, frames, write),
+        };
+        let Upscale::Network(model) = self.upscale else {
+            let planned = Planned { memory_bytes: outside, session: None };
+            return if outside <= self.planned_bytes() { Ok(planned) } else { Err(refused(outside, String::new())) };
+        };
+        let options = self.session_options(outside);
+        // One window over each shot: how long the shots are is not known before they are there.
+        let mut planned = options.plan(model, input, frames);
+        if planned.is_err() && self.shots && self.windows.body == Some(0) {
+            planned = options.plan(model, input, None);
+        }
+        match planned {
+            Ok(plan) => Ok(Planned { memory_bytes: outside + plan.memory_bytes, session: Some((options, plan)) }),
+            Err(SessionError::Memory { needed_bytes, .. }) => {
+                let how = format!(" ({} of it outside the network)", crate::mib(outside));
+                Err(refused(outside + needed_bytes, how))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What plans may come to, so that the run itself stays within the limit.
+    fn planned_bytes(&self) -> u64 {
+        self.limit_bytes / 10 * PLANNED_TENTHS
+    }
+
+    fn session_options(&self, outside: u64) -> SessionOptions {
+        SessionOptions {
+            windows: self.windows,
+            memory_bytes: Some(self.planned_bytes().saturating_sub(outside)),
+            scratch_folder: self.scratch_folder.clone(),
+        }
+    }
+
+    /// A smaller size of the film, of the same shape, that would fit.
+    fn smaller_that_fits(&self, input: Size, frames: Option<u64>, write: &WriteOptions) -> Option<Size> {
+        let Upscale::Network(model) = self.upscale else { return None };
+        let shares = [(3, 4), (2, 3), (1, 2), (1, 3), (1, 4)];
+        shares.into_iter().find_map(|(part, of)| {
+            let shrunk = |px: u32| (px * part / of / 2 * 2).max(2);
+            let size = |size: Size| Size::new(shrunk(size.width), shrunk(size.height));
+            let smaller = size(input);
+            let mut wanted = self.wanted.clone();
+            wanted.size = size(wanted.size);
+            let network = smaller.scaled(model.descriptor().scale)?;
+            let outside = outside_network_bytes(smaller, network, frames, &wanted, write);
+            self.session_options(outside).plan(model, smaller, frames).ok().map(|_| smaller)
+        })
+    }
+}
+
+/// What was decided.
+pub(crate) struct Decided {
+    pub(crate) planned: Planned,
+    /// How far the encoder was told to look ahead, where memory is short.
+    pub(crate) look_ahead: Option<u64>,
+    /// What the encoder is told.
+    pub(crate) write: WriteOptions,
+}
+
+impl Decided {
+    /// What must stay when the work goes on another time.
+    pub(crate) fn pins(&self, limit_bytes: u64) -> Pins {
+        let encoder_threads = self.write.encoder_threads;
+        let given = Pins { limit_bytes, window: None, tiles: (1, 1), look_ahead: self.look_ahead, encoder_threads };
+        self.planned.pins(&given)
+    }
+}
+
+/// How a run will keep to its memory.
+pub(crate) struct Planned {
+    /// The most that the run will take.
+    pub(crate) memory_bytes: u64,
+    /// How the session goes about its frames, where there is one.
+    pub(crate) session: Option<(SessionOptions, SessionPlan)>,
+}
+
+impl Planned {
+    /// What of `pins` depends on the plan, as this plan has it.
+    fn pins(&self, pins: &Pins) -> Pins {
+        let plan = self.session.as_ref().map(|(_, plan)| plan);
+        let window = plan.and_then(|plan| plan.window).map(|window| (window.body, window.context));
+        Pins { window, tiles: plan.map_or((1, 1), |plan| plan.tiles), ..*pins }
+    }
+
+    /// Input pixels that the network works on for a frame, margins of tiles included.
+    fn work_pixels(&self) -> u64 {
+        let plan = self.session.as_ref().map(|(_, plan)| plan);
+        plan.map_or(0, |plan| (plan.tiles.0 * plan.tiles.1) as u64 * plan.tile.pixels())
+    }
+
+    /// Columns, rows and size of the tiles, where there is more than one.
+    pub(crate) fn tiles(&self) -> Option<(usize, usize, Size)> {
+        let (_, plan) = self.session.as_ref()?;
+        let (columns, rows) = plan.tiles;
+        (columns * rows > 1).then_some((columns, rows, plan.tile))
+    }
+}
