@@ -149,10 +149,18 @@ fn x264_look_ahead(write: &WriteOptions) -> u64 {
     })
 }
 
+/// Threads that libx264 works on: as many as it is told, or half as many again as there are processors.
+fn x264_threads(write: &WriteOptions) -> u64 {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = if write.encoder_threads > 0 { write.encoder_threads } else { processors * 3 / 2 };
+    threads as u64
+}
+
 /// Bytes that an encoder of 8-bit pictures holds for each pixel of one, of a film of so many frames.
 fn encoder_bytes_per_pixel(encoder: &str, write: &WriteOptions, frames: u64) -> u64 {
     match encoder {
-        "libx264" | "libx264rgb" => 30 + x264_look_ahead(write).min(frames) * 4,
+        // Each thread works on a picture of its own, kept with its planes of half pixels; those looked ahead at are kept once.
+        "libx264" | "libx264rgb" => 72 + 10 * x264_threads(write) + x264_look_ahead(write).min(frames) * 13 / 4,
         "libx265" => {
             let look_ahead = match write.preset.as_deref().unwrap_or("medium") {
                 "ultrafast" => 5,
