@@ -138,6 +138,7 @@ pub(crate) fn demux(
     let mut video = Some(video);
     while let Some(packet) = input.read()? {
         shared.go_on()?;
+        shared.notices(input.take_notices());
         if let (Some(time), Some(end)) = (packet.time(), shared.end.get())
             && time.seconds() > end.seconds() + INTERLEAVE_SLACK_S
         {
@@ -155,6 +156,7 @@ pub(crate) fn demux(
             }
         }
     }
+    shared.notices(input.take_notices());
     Ok(())
 }
 
@@ -191,10 +193,7 @@ pub(crate) fn decode(
             pictures.send(picture)?;
         }
     }
-    if decoder.errors() > 0 {
-        let count = decoder.errors();
-        (shared.on_event)(Event::Notice(format!("{count} damaged packets of the video could not be decoded whole")));
-    }
+    shared.notices(decoder.notices());
     Ok(())
 }
 

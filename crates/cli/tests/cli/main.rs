@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod common;
+mod formats;
 mod measure;
 mod upscale;
 mod windows;
