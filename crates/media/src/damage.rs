@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 use framelift_frame::{TimeBase, Timestamp};
 
+use crate::log;
+
 /// Moments that are named; further ones are only counted.
 const NAMED: usize = 8;
 
@@ -58,13 +60,18 @@ pub(crate) struct Damage {
     suspect: u32,
     lost: Moments,
     marred: Moments,
+    /// Where the decoder complained and gave pictures as if nothing were.
+    faults: Moments,
+    /// Complaints of decoders before the latest picture.
+    complaints: u64,
 }
 
 impl Damage {
     pub(crate) fn new(base: TimeBase, usual_ticks: i64, steady: bool, all_shown: bool) -> Self {
         let due = BTreeSet::new();
-        let (lost, marred) = (Moments::default(), Moments::default());
-        Self { base, usual_ticks, steady, all_shown, due, suspect: 0, lost, marred }
+        let [lost, marred, faults] = [(); 3].map(|()| Moments::default());
+        let complaints = log::faults();
+        Self { base, usual_ticks, steady, all_shown, due, suspect: 0, lost, marred, faults, complaints }
     }
 
     /// A packet goes in whose picture is to be shown at `ticks`.
@@ -81,6 +88,11 @@ impl Damage {
 
     /// A picture came out. `end_ticks` is where the one before ended; `marred` says whether it was made of damaged data.
     pub(crate) fn shown(&mut self, ticks: i64, end_ticks: Option<i64>, marred: bool) {
+        let complaints = log::faults();
+        if std::mem::replace(&mut self.complaints, complaints) != complaints {
+            self.faults.add(Timestamp::new(ticks, self.base));
+            self.sign();
+        }
         if marred {
             self.marred.add(Timestamp::new(ticks, self.base));
             self.sign();
@@ -117,7 +129,11 @@ impl Damage {
         let lost = self.lost.say("of the film could not be decoded and are lost");
         let lost = lost.map(|lost| format!("{lost}; all others keep their times"));
         let marred = self.marred.say("were decoded from damaged data and may look it");
-        lost.into_iter().chain(marred).collect()
+        let faults = match (&lost, &marred) {
+            (None, None) => self.faults.say("came while the decoder complained of damaged data, and may look it"),
+            _ => None,
+        };
+        lost.into_iter().chain(marred).chain(faults).collect()
     }
 }
 

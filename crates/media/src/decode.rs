@@ -24,12 +24,19 @@ pub struct Decoder {
     usual_ticks: i64,
     last: Option<Last>,
     waiting: VecDeque<raw::Frame>,
+    /// The latest picture, which lasts until the next.
+    held: Option<Picture>,
+    /// Where the stream ends, as far as it says.
+    end_ticks: Option<i64>,
     deinterlacer: Option<Deinterlacer>,
     ended: bool,
     damage: Damage,
     errors: u64,
     last_error: Option<String>,
 }
+
+/// Usual durations that a last picture may last by its stream's word; more is sound that goes on alone.
+const LONGEST_LAST_FRAME: i64 = 100;
 
 /// Where the previous picture lies.
 #[derive(Clone, Copy)]
@@ -61,6 +68,8 @@ impl Decoder {
             usual_ticks,
             last: None,
             waiting: VecDeque::new(),
+            held: None,
+            end_ticks: stream.duration_ticks.map(|ticks| stream.start.map_or(0, |start| start.ticks) + ticks),
             deinterlacer: video.deinterlace.map(|how| Deinterlacer::new(how, stream.time_base)),
             ended: false,
             damage: Damage::new(
@@ -161,16 +170,38 @@ impl Decoder {
             if let Some(picture) = self.deinterlacer.as_mut().and_then(Deinterlacer::receive) {
                 return Ok(Some(picture));
             }
-            let frame = match self.waiting.pop_front() {
-                Some(frame) => Some(frame),
-                None => self.take()?,
-            };
-            let picture = frame.map(|frame| self.placed(frame));
+            let picture = self.lasting()?;
             match (&mut self.deinterlacer, picture) {
                 (None, picture) => return Ok(picture),
                 (Some(deinterlacer), Some(picture)) => deinterlacer.push(picture)?,
                 (Some(deinterlacer), None) if std::mem::take(&mut self.ended) => deinterlacer.finish()?,
                 (Some(_), None) => return Ok(None),
+            }
+        }
+    }
+
+    /// The next picture of which it is known how long it lasts: until the next, and the last until the end that the stream
+    /// states. What packets say of it is about decoding where pictures are reordered.
+    fn lasting(&mut self) -> Result<Option<Picture>, MediaError> {
+        loop {
+            let frame = match self.waiting.pop_front() {
+                Some(frame) => Some(frame),
+                None => self.take()?,
+            };
+            let Some(frame) = frame else {
+                let last = if self.ended { self.held.take() } else { None };
+                return Ok(last.map(|mut last| {
+                    let left = self.end_ticks.map(|end| end - last.time.ticks);
+                    let plausible = 1..=self.usual_ticks.saturating_mul(LONGEST_LAST_FRAME);
+                    last.duration_ticks = left.filter(|left| plausible.contains(left)).unwrap_or(last.duration_ticks);
+                    last
+                }));
+            };
+            let next = self.placed(frame);
+            let ticks = next.time.ticks;
+            if let Some(mut before) = self.held.replace(next) {
+                before.duration_ticks = ticks - before.time.ticks;
+                return Ok(Some(before));
             }
         }
     }

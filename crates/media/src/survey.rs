@@ -182,7 +182,7 @@ impl Survey {
         }
         // Fields come in one order; motion that merely looks like them has none, unless it combs throughout.
         let ordered = more >= less * 4 || self.combed * 4 >= all * 3;
-        let combs = woven * 3 >= all && woven > self.whole * 2 && ordered && self.combed * 5 >= woven;
+        let combs = woven * 3 >= all && woven > self.whole * 2 && ordered && self.combed * 2 >= woven;
         // Where too little moves to tell, the marks are believed.
         let still = self.open * 10 > all * 9 && self.marked * 2 > all;
         if combs || still { Combing::Fields { top_first } } else { Combing::Whole }
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(lower.combing(), Combing::Fields { top_first: false });
         let whole = Survey { whole: 70, top_first: 6, bottom_first: 5, open: 19, marked: 100, ..Survey::default() };
         assert_eq!(whole.combing(), Combing::Whole);
-        let gradient = Survey { top_first: 90, combed: 3, ..Survey::default() };
+        let gradient = Survey { top_first: 90, combed: 20, ..Survey::default() };
         assert_eq!(gradient.combing(), Combing::Whole);
         let jitter = Survey { top_first: 30, bottom_first: 25, whole: 10, open: 20, combed: 30, ..Survey::default() };
         assert_eq!(jitter.combing(), Combing::Whole);

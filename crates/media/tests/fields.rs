@@ -11,7 +11,7 @@ use framelift_media::{Combing, Deinterlace, MediaInfo, ReadOptions, VideoInfo};
 const BASE: TimeBase = TimeBase::new(1, 1000);
 
 /// Frames a clip has; enough for the look that is taken.
-const FRAMES: usize = 30;
+const FRAMES: usize = 20;
 
 /// A picture of a scene at a moment, counted in fields.
 struct Scene {
@@ -71,7 +71,7 @@ fn scenes() -> Vec<Scene> {
         scene(
             "fine lines",
             SMALL,
-            |x, y, t| if ((y / 3.0) as i64 + (x + t * 3.0) as i64 / 16) % 2 == 0 { 0.8 } else { 0.2 },
+            |x, y, t| if ((y / 6.0) as i64 + (x + t * 3.0) as i64 / 16) % 2 == 0 { 0.8 } else { 0.2 },
         ),
         scene("bars", SMALL, |x, _, t| if ((x + t * 2.0) as i64 / 12) % 2 == 0 { 0.9 } else { 0.1 }),
         scene("swing", SMALL, |x, y, t| texture(x + (t * 0.2).sin() * 20.0, y)),
@@ -211,7 +211,7 @@ fn fields_become_frames_at_their_own_moments() {
         }
         if name.ends_with("mkv") {
             // Each frame is closest to the scene at its own moment, not to a neighbour's: the order of fields is right.
-            for n in 8..40 {
+            for n in 8..32 {
                 let off = |t: usize| {
                     let (size, samples) = read.pictures[n].samples(0).unwrap();
                     let truth = shot(scene, t as f64);
