@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use framelift::{Offload, PartSpec, Size, Target, WindowOptions};
+use framelift::{Deinterlace, Offload, PartSpec, Size, Target, WindowOptions};
 
 /// Upscale and restore whole films with networks that look at several frames at once.
 #[derive(Debug, Parser)]
@@ -111,6 +111,11 @@ pub(crate) struct Upscale {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Size and part")]
     pub(crate) frames: Option<u64>,
 
+    /// Whether pictures woven from two fields are made whole: auto where they comb, frame one for each picture, field one for
+    /// each field at twice the rate
+    #[arg(long, value_enum, default_value_t = DeinterlaceChoice::Auto, help_heading = "Size and part")]
+    pub(crate) deinterlace: DeinterlaceChoice,
+
     #[command(flatten)]
     pub(crate) compute: Compute,
 
@@ -208,6 +213,25 @@ pub(crate) enum OffloadChoice {
     Auto,
     Never,
     Always,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeinterlaceChoice {
+    Auto,
+    Off,
+    Frame,
+    Field,
+}
+
+impl From<DeinterlaceChoice> for Deinterlace {
+    fn from(choice: DeinterlaceChoice) -> Self {
+        match choice {
+            DeinterlaceChoice::Auto => Self::Auto,
+            DeinterlaceChoice::Off => Self::Off,
+            DeinterlaceChoice::Frame => Self::Frame,
+            DeinterlaceChoice::Field => Self::Field,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use framelift::media::Output;
 use framelift::quality::{Degradation, DegradeError, Film};
-use framelift::{CopyPolicy, Error, ErrorKind, ReadOptions, WriteOptions};
+use framelift::{CopyPolicy, Deinterlace, Error, ErrorKind, ReadOptions, WriteOptions};
 
 use crate::Failure;
 use crate::args::{Degrade, DegradeCodec, DegradeKind};
@@ -29,7 +29,11 @@ pub(crate) fn degrade(args: &Degrade) -> Result<(), Failure> {
     let flag = Arc::clone(&interrupted);
     // Where no handler can be set, Ctrl-C ends the process as it always does.
     let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
-    let read = ReadOptions { interrupt: Some(Arc::clone(&interrupted)), ..ReadOptions::default() };
+    let read = ReadOptions {
+        deinterlace: Deinterlace::Off,
+        interrupt: Some(Arc::clone(&interrupted)),
+        ..ReadOptions::default()
+    };
     let mut film = Film::open(&args.input, &read)?;
     let options = write_options(args);
     let go_on = || !interrupted.load(Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! `framelift measure`.
 
 use framelift::quality::{CompareError, Comparison, Film, Report, Scores};
-use framelift::{ErrorKind, ReadOptions};
+use framelift::{Deinterlace, ErrorKind, ReadOptions};
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -9,7 +9,7 @@ use crate::args::Measure;
 use crate::report::out;
 
 pub(crate) fn measure(args: &Measure) -> Result<(), Failure> {
-    let read = ReadOptions::default();
+    let read = ReadOptions { deinterlace: Deinterlace::Off, ..ReadOptions::default() };
     let mut reference = Film::open(&args.reference, &read)?;
     let mut output = Film::open(&args.output, &read)?;
     let comparison = Comparison { crop_px: args.crop, skip: args.skip };

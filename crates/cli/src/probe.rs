@@ -1,6 +1,6 @@
 //! `framelift probe`.
 
-use framelift::{ColorSpec, Input, MediaInfo, ReadOptions, StreamInfo, StreamKind, VideoInfo};
+use framelift::{ColorSpec, Combing, Input, MediaInfo, ReadOptions, StreamInfo, StreamKind, VideoInfo};
 use serde_json::{Map, Value, json};
 
 use crate::Failure;
@@ -88,11 +88,20 @@ fn describe_video(stream: &StreamInfo, video: &VideoInfo) -> String {
     if video.rotation_degrees != 0 {
         text += &format!(", shown turned by {} degrees", video.rotation_degrees);
     }
+    text += match video.combing {
+        Combing::Fields { top_first: true } => ", interlaced, upper field first",
+        Combing::Fields { top_first: false } => ", interlaced, lower field first",
+        Combing::Telecined { .. } => ", telecined",
+        Combing::Whole if video.scan.is_interlaced() => ", marked as interlaced, but whole",
+        Combing::Unknown if video.scan.is_interlaced() => ", marked as interlaced",
+        Combing::Unknown | Combing::Whole => "",
+    };
     let flags = [
-        (video.scan.is_interlaced(), "interlaced"),
+        (video.pulldown, "flags of a telecine"),
         (video.cover, "cover picture"),
         (video.mastering_display, "HDR10 mastering metadata"),
         (video.dolby_vision, "Dolby Vision metadata"),
+        (video.dynamic_hdr && !video.dolby_vision, "HDR10+ metadata"),
     ];
     for (_, flag) in flags.iter().filter(|(set, _)| *set) {
         text += &format!(", {flag}");
@@ -159,9 +168,19 @@ fn video_json(video: &VideoInfo) -> Value {
         "variable_frame_rate": video.variable_frame_rate(),
         "rotation_degrees": video.rotation_degrees,
         "interlaced": video.scan.is_interlaced(),
+        "combing": match video.combing {
+            Combing::Unknown => "unknown",
+            Combing::Whole => "whole",
+            Combing::Fields { .. } => "fields",
+            Combing::Telecined { .. } => "telecined",
+        },
+        "pulldown_flags": video.pulldown,
+        "deinterlaced": video.deinterlace.is_some(),
         "cover": video.cover,
         "mastering_display": video.mastering_display,
+        "hdr10": video.hdr10(),
         "dolby_vision": video.dolby_vision,
+        "dynamic_hdr": video.dynamic_hdr,
         "frames_estimate": video.frames_estimate,
     })
 }

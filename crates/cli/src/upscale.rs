@@ -33,7 +33,7 @@ pub(crate) fn upscale(args: &Upscale) -> Result<(), Failure> {
         overwrite: args.overwrite,
         ..WriteOptions::default()
     };
-    let mut read = ReadOptions::default();
+    let mut read = ReadOptions { deinterlace: args.deinterlace.into(), ..ReadOptions::default() };
     if let Some(rate) = args.frame_rate {
         read.sequence_rate = rate;
     }

@@ -50,6 +50,21 @@ impl Plane {
     }
 }
 
+/// What belongs to a picture and no network sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// How opaque each pixel is, 0 (not at all) to 65535, at the size of the film's own picture.
+    pub alpha: Option<Plane>,
+    /// Captions that come with the picture: `cc_data` of ATSC A/53 part 4, three bytes each. Empty where there are none.
+    pub captions: Vec<u8>,
+}
+
+impl Beside {
+    fn bytes(&self) -> usize {
+        self.captions.len() + self.alpha.as_ref().map_or(0, |plane| size_of_val(plane.samples()))
+    }
+}
+
 /// A full-range RGB picture, planar, 16 bits a sample, with its place in time.
 ///
 /// This is what decoding and colour conversion give and what networks take and return. Samples are in
@@ -58,6 +73,8 @@ impl Plane {
 pub struct Frame {
     /// Red, green, blue; all of one size.
     planes: [Plane; 3],
+    /// What goes beside the colours, past the network.
+    pub beside: Beside,
     /// When the frame is shown, in the time base of its stream.
     pub time: Timestamp,
     /// How long it is shown, in ticks of the same base; 0 where the film does not say.
@@ -69,13 +86,19 @@ impl Frame {
     #[must_use]
     pub fn new(planes: [Plane; 3], time: Timestamp, duration_ticks: i64) -> Option<Self> {
         let size = planes[0].size();
-        planes.iter().all(|p| p.size() == size).then_some(Self { planes, time, duration_ticks })
+        planes.iter().all(|p| p.size() == size).then_some(Self {
+            planes,
+            beside: Beside::default(),
+            time,
+            duration_ticks,
+        })
     }
 
     /// A black frame.
     #[must_use]
     pub fn black(size: Size, time: Timestamp, duration_ticks: i64) -> Self {
-        Self { planes: std::array::from_fn(|_| Plane::filled(size, 0)), time, duration_ticks }
+        let planes = std::array::from_fn(|_| Plane::filled(size, 0));
+        Self { planes, beside: Beside::default(), time, duration_ticks }
     }
 
     /// Width and height.
@@ -99,6 +122,6 @@ impl Frame {
     /// Bytes of sample memory held.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.planes.iter().map(|p| std::mem::size_of_val(p.samples())).sum()
+        self.planes.iter().map(|p| size_of_val(p.samples())).sum::<usize>() + self.beside.bytes()
     }
 }

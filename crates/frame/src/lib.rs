@@ -9,7 +9,7 @@ mod size;
 mod time;
 
 pub use color::{ChromaLocation, ColorSpec, Matrix, Primaries, Range, Transfer};
-pub use frame::{Frame, Plane};
+pub use frame::{Beside, Frame, Plane};
 pub use pixel_format::{ColorFamily, PixelFormat};
 pub use size::Size;
 pub use time::{TimeBase, Timestamp};

@@ -18,14 +18,14 @@ mod upscaler;
 pub use framelift_engine as engine;
 pub use framelift_engine::Precision;
 pub use framelift_frame::{
-    ChromaLocation, ColorFamily, ColorSpec, Frame, Matrix, PixelFormat, Plane, Primaries, Range, Size, TimeBase,
-    Timestamp, Transfer,
+    Beside, ChromaLocation, ColorFamily, ColorSpec, Frame, Matrix, PixelFormat, Plane, Primaries, Range, Size,
+    TimeBase, Timestamp, Transfer,
 };
 /// Films in and out, for programs that read or compose them themselves.
 pub use framelift_media as media;
 pub use framelift_media::{
-    Chapter, CopyKind, CopyPolicy, Filter, Input, MediaInfo, ReadOptions, StreamInfo, StreamKind, VideoInfo,
-    WriteOptions, discard_partial_outputs, probe,
+    Chapter, Combing, CopyKind, CopyPolicy, Deinterlace, Deinterlacing, Filter, Input, MediaInfo, ReadOptions,
+    StreamInfo, StreamKind, VideoInfo, WriteOptions, discard_partial_outputs, probe,
 };
 pub use framelift_nets::{Descriptor, FeatureId, FeatureStore, MemoryStore, Network, Reach};
 pub use framelift_pipeline::{

@@ -9,7 +9,7 @@ use framelift_frame::{ChromaLocation, ColorSpec, Frame, Size, TimeBase, Timestam
 
 use crate::color::Context;
 use crate::demux::Packet;
-use crate::info::{Chapter, MediaInfo, Metadata, Scan, StreamInfo, StreamKind, VideoInfo};
+use crate::info::{Chapter, Combing, MediaInfo, Metadata, Scan, StreamInfo, StreamKind, VideoInfo};
 use crate::pixel::Format;
 use crate::raw::{self, Parameters};
 use crate::side_data::SideData;
@@ -338,9 +338,17 @@ impl Composition {
             base_frame_rate: None,
             rotation_degrees: canvas.rotation_degrees,
             scan: Scan::Progressive,
+            combing: Combing::Whole,
+            pulldown: false,
+            deinterlace: None,
+            time_base: canvas.time_base,
             cover: false,
             mastering_display: false,
             dolby_vision: false,
+            dynamic_hdr: false,
+            dolby_vision_only: false,
+            captions: false,
+            light: Vec::new(),
             frames_estimate: None,
             resolve: Context {
                 size: canvas.size,

@@ -7,6 +7,8 @@ use ffmpeg_next::ffi;
 use framelift_frame::{ColorSpec, Size, TimeBase, Timestamp};
 
 use crate::color::color_codes;
+use crate::damage::Damage;
+use crate::deinterlace::Deinterlacer;
 use crate::demux::bad_input;
 use crate::error::{Code, check, must};
 use crate::pixel::Format;
@@ -22,9 +24,19 @@ pub struct Decoder {
     usual_ticks: i64,
     last: Option<Last>,
     waiting: VecDeque<raw::Frame>,
+    /// The latest picture, which lasts until the next.
+    held: Option<Picture>,
+    /// Where the stream ends, as far as it says.
+    end_ticks: Option<i64>,
+    deinterlacer: Option<Deinterlacer>,
+    ended: bool,
+    damage: Damage,
     errors: u64,
     last_error: Option<String>,
 }
+
+/// Usual durations that a last picture may last by its stream's word; more is sound that goes on alone.
+const LONGEST_LAST_FRAME: i64 = 100;
 
 /// Where the previous picture lies.
 #[derive(Clone, Copy)]
@@ -56,12 +68,25 @@ impl Decoder {
             usual_ticks,
             last: None,
             waiting: VecDeque::new(),
+            held: None,
+            end_ticks: stream.duration_ticks.map(|ticks| stream.start.map_or(0, |start| start.ticks) + ticks),
+            deinterlacer: video.deinterlace.map(|how| Deinterlacer::new(how, stream.time_base)),
+            ended: false,
+            damage: Damage::new(
+                stream.time_base,
+                usual_ticks,
+                !video.variable_frame_rate() && rate.is_some(),
+                shows_every_packet(parameters.get().codec_id),
+            ),
             errors: 0,
             last_error: None,
         };
         // SAFETY: each pointer is checked before use; the context is freed by drop whatever happens.
         unsafe {
-            let codec = ffi::avcodec_find_decoder(parameters.get().codec_id);
+            let codec = match alpha_decoder(parameters.get().codec_id).filter(|_| video.format.alpha) {
+                Some(codec) => codec,
+                None => ffi::avcodec_find_decoder(parameters.get().codec_id),
+            };
             if codec.is_null() {
                 return Err(bad_input(
                     input,
@@ -98,6 +123,13 @@ impl Decoder {
     ///
     /// [`MediaError::Internal`] without memory.
     pub fn send(&mut self, packet: Packet) -> Result<(), MediaError> {
+        let raw = packet.raw.get();
+        if let (Some(ticks), true) = (stated(raw.pts), raw.flags & ffi::AV_PKT_FLAG_DISCARD == 0) {
+            self.damage.sent(ticks);
+        }
+        if raw.flags & ffi::AV_PKT_FLAG_CORRUPT != 0 {
+            self.damage.sign();
+        }
         self.send_raw(packet.raw.as_ptr())
     }
 
@@ -107,7 +139,9 @@ impl Decoder {
     ///
     /// [`MediaError::Internal`] without memory.
     pub fn finish(&mut self) -> Result<(), MediaError> {
-        self.send_raw(ptr::null())
+        self.send_raw(ptr::null())?;
+        self.ended = true;
+        Ok(())
     }
 
     fn send_raw(&mut self, packet: *const ffi::AVPacket) -> Result<(), MediaError> {
@@ -132,11 +166,44 @@ impl Decoder {
     ///
     /// [`MediaError::Internal`] without memory.
     pub fn receive(&mut self) -> Result<Option<Picture>, MediaError> {
-        let frame = match self.waiting.pop_front() {
-            Some(frame) => Some(frame),
-            None => self.take()?,
-        };
-        Ok(frame.map(|frame| self.placed(frame)))
+        loop {
+            if let Some(picture) = self.deinterlacer.as_mut().and_then(Deinterlacer::receive) {
+                return Ok(Some(picture));
+            }
+            let picture = self.lasting()?;
+            match (&mut self.deinterlacer, picture) {
+                (None, picture) => return Ok(picture),
+                (Some(deinterlacer), Some(picture)) => deinterlacer.push(picture)?,
+                (Some(deinterlacer), None) if std::mem::take(&mut self.ended) => deinterlacer.finish()?,
+                (Some(_), None) => return Ok(None),
+            }
+        }
+    }
+
+    /// The next picture of which it is known how long it lasts: until the next, and the last until the end that the stream
+    /// states. What packets say of it is about decoding where pictures are reordered.
+    fn lasting(&mut self) -> Result<Option<Picture>, MediaError> {
+        loop {
+            let frame = match self.waiting.pop_front() {
+                Some(frame) => Some(frame),
+                None => self.take()?,
+            };
+            let Some(frame) = frame else {
+                let last = if self.ended { self.held.take() } else { None };
+                return Ok(last.map(|mut last| {
+                    let left = self.end_ticks.map(|end| end - last.time.ticks);
+                    let plausible = 1..=self.usual_ticks.saturating_mul(LONGEST_LAST_FRAME);
+                    last.duration_ticks = left.filter(|left| plausible.contains(left)).unwrap_or(last.duration_ticks);
+                    last
+                }));
+            };
+            let next = self.placed(frame);
+            let ticks = next.time.ticks;
+            if let Some(mut before) = self.held.replace(next) {
+                before.duration_ticks = ticks - before.time.ticks;
+                return Ok(Some(before));
+            }
+        }
     }
 
     fn take(&mut self) -> Result<Option<raw::Frame>, MediaError> {
@@ -166,6 +233,8 @@ impl Decoder {
             (None, Some(last)) => last.ticks + last.duration_ticks,
         };
         let duration_ticks = duration_ticks.unwrap_or(self.usual_ticks);
+        let marred = frame.get().flags & ffi::AV_FRAME_FLAG_CORRUPT != 0 || frame.get().decode_error_flags != 0;
+        self.damage.shown(ticks, self.last.map(|last| last.ticks + last.duration_ticks), marred);
         self.last = Some(Last { ticks, duration_ticks });
         Picture { frame, time: Timestamp::new(ticks, self.time_base), duration_ticks }
     }
@@ -175,10 +244,22 @@ impl Decoder {
             return Err(raw::out_of_memory());
         }
         self.errors += 1;
+        self.damage.sign();
         let words = code.describe();
         tracing::debug!("damaged video: {words}");
         self.last_error = Some(words);
         Ok(())
+    }
+
+    /// What was lost by damage, to be asked for at the end.
+    #[must_use]
+    pub fn notices(&mut self) -> Vec<String> {
+        self.damage.finish();
+        let mut notices = self.damage.notices();
+        if notices.is_empty() && self.errors > 0 {
+            notices.push(format!("{} damaged packets of the video could not be decoded whole", self.errors));
+        }
+        notices
     }
 
     /// Packets and pictures that were damaged so far.
@@ -199,6 +280,24 @@ impl Drop for Decoder {
         // SAFETY: self owns the context, which may be null, and is gone after this.
         unsafe { ffi::avcodec_free_context(&raw mut self.context) };
     }
+}
+
+/// The decoder of a codec whose alpha lies beside its pictures, where FFmpeg's own leaves that out.
+pub(crate) fn alpha_decoder(codec: ffi::AVCodecID) -> Option<*const ffi::AVCodec> {
+    let name = match codec {
+        ffi::AVCodecID::AV_CODEC_ID_VP8 => c"libvpx",
+        ffi::AVCodecID::AV_CODEC_ID_VP9 => c"libvpx-vp9",
+        _ => return None,
+    };
+    // SAFETY: a terminated string; codecs are static.
+    let codec = unsafe { ffi::avcodec_find_decoder_by_name(name.as_ptr()) };
+    (!codec.is_null()).then_some(codec)
+}
+
+/// Whether every packet of a codec holds a picture that is shown: others have some that are only referred to.
+fn shows_every_packet(codec: ffi::AVCodecID) -> bool {
+    use ffi::AVCodecID as Id;
+    !matches!(codec, Id::AV_CODEC_ID_VP8 | Id::AV_CODEC_ID_VP9 | Id::AV_CODEC_ID_AV1)
 }
 
 /// How long a frame is shown, as its packet said.
@@ -264,6 +363,12 @@ impl Picture {
         }
         let side_px = |px: usize| u32::try_from(px).ok();
         Some((Size::new(side_px(reader.width())?, side_px(reader.height())?), samples))
+    }
+
+    /// The captions that come with it: `cc_data` of ATSC A/53 part 4.
+    #[must_use]
+    pub fn captions(&self) -> &[u8] {
+        self.frame.side_data(ffi::AVFrameSideDataType::AV_FRAME_DATA_A53_CC).unwrap_or_default()
     }
 
     /// Bytes of sample memory held.

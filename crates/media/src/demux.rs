@@ -15,8 +15,10 @@ use crate::interrupt::Interrupt;
 use crate::raw::{self, Dictionary, av_base, c_bytes, os_bytes, stated, time_base};
 use crate::sequence::Pattern;
 use crate::standard_input::StandardInput;
+use crate::survey::Survey;
 use crate::templates::StreamTemplates;
-use crate::{Decoder, Input, MediaError, MediaInfo, ReadOptions, log};
+use crate::timeline::Timeline;
+use crate::{Decoder, Input, MediaError, MediaInfo, ReadOptions, StreamKind, log};
 
 /// Demuxers for text that is drawn as pictures: a text file is no film.
 const TEXT_FORMATS: [&str; 6] = ["tty", "bin", "xbin", "adf", "idf", "txd"];
@@ -41,6 +43,8 @@ pub struct Demuxer {
     options: ReadOptions,
     first_number: Option<u64>,
     failures: u32,
+    timeline: Timeline,
+    notices: Vec<String>,
     // FFmpeg holds pointers to these two; they are dropped after the context is closed.
     _standard_input: Option<StandardInput>,
     interrupt: Box<Interrupt>,
@@ -56,6 +60,13 @@ impl Demuxer {
     ///
     /// [`MediaError::Input`] when it cannot be read, [`MediaError::Interrupted`] once the options' flag is set.
     pub fn open(input: &Input, options: &ReadOptions) -> Result<Self, MediaError> {
+        let mut demuxer = Self::open_container(input, options)?;
+        demuxer.look(options)?;
+        Ok(demuxer)
+    }
+
+    /// Opens an input without a look at its pictures.
+    fn open_container(input: &Input, options: &ReadOptions) -> Result<Self, MediaError> {
         log::install();
         log::clear();
         let mut dictionary = Dictionary::new();
@@ -128,6 +139,8 @@ impl Demuxer {
             options: options.clone(),
             first_number,
             failures: 0,
+            timeline: Timeline::default(),
+            notices: Vec::new(),
             _standard_input: standard_input,
             interrupt,
         };
@@ -141,6 +154,8 @@ impl Demuxer {
             check(ffi::avformat_find_stream_info(self.context, ptr::null_mut()))
                 .map_err(|code| open_error(&self.input, &self.interrupt, code))?;
             self.info = describe(self.context);
+            let discontinuous = (*(*self.context).iformat).flags & ffi::AVFMT_TS_DISCONT != 0;
+            self.timeline = Timeline::new(discontinuous, self.info.streams.len());
         }
         if self.interrupt.is_set() {
             return Err(MediaError::Interrupted);
@@ -176,6 +191,39 @@ impl Demuxer {
         &self.input
     }
 
+    /// Looks at some pictures of a file, and decides by them how they are deinterlaced.
+    fn look(&mut self, options: &ReadOptions) -> Result<(), MediaError> {
+        // A pipe or a connection gives its pictures only once.
+        let again =
+            matches!(&self.input, Input::File(path) if std::fs::metadata(path).is_ok_and(|file| file.is_file()));
+        let survey = match self.info.video_stream() {
+            Some((_, video)) if again && !video.size.is_empty() => {
+                match Survey::look(Self::open_container(&self.input, options)?) {
+                    Ok(survey) => survey,
+                    Err(MediaError::Interrupted) => return Err(MediaError::Interrupted),
+                    Err(error) => {
+                        tracing::debug!("a look at the pictures showed nothing: {error}");
+                        Survey::default()
+                    }
+                }
+            }
+            _ => Survey::default(),
+        };
+        let Some(index) = self.info.video else { return Ok(()) };
+        let Some(StreamKind::Video(video)) = self.info.streams.get_mut(index).map(|stream| &mut stream.kind) else {
+            return Ok(());
+        };
+        video.combing = survey.combing();
+        video.pulldown = survey.pulldown > 1;
+        video.dynamic_hdr = survey.dynamic_hdr;
+        video.captions = survey.captions;
+        if video.light.is_empty() {
+            video.light = survey.light;
+            video.mastering_display |= !video.light.is_empty();
+        }
+        video.deinterlace_as(options.deinterlace)
+    }
+
     /// What the film holds.
     #[must_use]
     pub fn info(&self) -> &MediaInfo {
@@ -200,6 +248,7 @@ impl Demuxer {
                 ffi::av_rescale_q_rnd(time.ticks, av_base(time.base), av_base(base), ffi::AVRounding::AV_ROUND_DOWN);
             ffi::avformat_seek_file(self.context, index, i64::MIN, ticks, ticks, 0)
         };
+        self.timeline.seek();
         match check(code) {
             Ok(_) => Ok(()),
             Err(code) if code == Code::EXIT || self.interrupt.is_set() => Err(MediaError::Interrupted),
@@ -222,7 +271,7 @@ impl Demuxer {
                 return Err(MediaError::Interrupted);
             }
             log::clear();
-            let packet = raw::Packet::new()?;
+            let mut packet = raw::Packet::new()?;
             // SAFETY: context and packet are valid.
             match check(unsafe { ffi::av_read_frame(self.context, packet.as_ptr()) }) {
                 Ok(_) => {
@@ -230,7 +279,15 @@ impl Demuxer {
                     let index = packet.get().stream_index as usize;
                     // Streams that turned up after the start have no place in the output.
                     let Some(stream) = self.info.streams.get(index) else { continue };
-                    return Ok(Some(Packet { raw: packet, time_base: stream.time_base }));
+                    let time_base = stream.time_base;
+                    let raw = packet.as_mut();
+                    if let Some(ticks) = stated(raw.dts).or(stated(raw.pts)) {
+                        let offset = self.timeline.offset(index, ticks, raw.duration, time_base);
+                        for time in [&mut raw.pts, &mut raw.dts] {
+                            *time = stated(*time).map_or(ffi::AV_NOPTS_VALUE, |ticks| ticks + offset);
+                        }
+                    }
+                    return Ok(Some(Packet { raw: packet, time_base }));
                 }
                 Err(Code::EOF) => return self.end(),
                 Err(Code::EXIT) => return Err(MediaError::Interrupted),
@@ -248,14 +305,36 @@ impl Demuxer {
     }
 
     /// Tells the end of the film from a disk or a connection that failed.
-    fn end(&self) -> Result<Option<Packet>, MediaError> {
+    fn end(&mut self) -> Result<Option<Packet>, MediaError> {
         // SAFETY: the context is open; its reader is null for formats that have none.
         let code = unsafe { (*self.context).pb.as_ref().map_or(0, |reader| reader.error) };
         match check(code) {
-            Ok(_) | Err(Code::EOF) => Ok(None),
+            Ok(_) | Err(Code::EOF) => {
+                self.note_early_end();
+                Ok(None)
+            }
             Err(_) if self.interrupt.is_set() => Err(MediaError::Interrupted),
             Err(code) => Err(self.read_error(code)),
         }
+    }
+
+    /// Says where a film ends long before its own header says it does.
+    fn note_early_end(&mut self) {
+        let (Some(duration_s), Some(reached)) = (self.info.duration_s, self.timeline.reached()) else { return };
+        let end_s = self.info.start_s.unwrap_or(0.0) + duration_s;
+        // Headers are rounded, and sound may end a little before them.
+        if reached.seconds() < end_s - 0.5 - duration_s * 0.01 && matches!(self.input, Input::File(_)) {
+            self.notices.push(format!(
+                "the film ends at {reached}, {:.1} s before the end that its header states: it was cut short or lost parts",
+                end_s - reached.seconds()
+            ));
+        }
+    }
+
+    /// What was found wrong with the film, since the last call.
+    pub fn take_notices(&mut self) -> Vec<String> {
+        self.notices.append(&mut self.timeline.notices);
+        std::mem::take(&mut self.notices)
     }
 
     fn read_error(&self, code: Code) -> MediaError {

@@ -4,7 +4,8 @@ use ffmpeg_next::ffi;
 use framelift_frame::{ColorFamily, ColorSpec, PixelFormat, Size, Timestamp};
 
 use crate::color::{Context, color_codes, gray_is_full_range};
-use crate::info::{AudioInfo, Chapter, MediaInfo, Metadata, Scan, StreamInfo, StreamKind, VideoInfo};
+use crate::decode::alpha_decoder;
+use crate::info::{AudioInfo, Chapter, Combing, MediaInfo, Metadata, Scan, StreamInfo, StreamKind, VideoInfo};
 use crate::pixel::Format;
 use crate::raw::{self, fraction, stated, text, time_base};
 use crate::side_data;
@@ -98,7 +99,11 @@ unsafe fn video(context: *mut ffi::AVFormatContext, stream: *mut ffi::AVStream) 
         let parameters = &*s.codecpar;
         let side_data = side_data::of_stream(stream);
         let has = |kind| side_data.iter().any(|piece| piece.kind == kind);
-        let format = Format(parameters.format);
+        let beside = find(&raw::pairs(s.metadata), "alpha_mode").is_some_and(|mode| mode == "1");
+        let format = match Format::named("yuva420p") {
+            Some(format) if beside && alpha_decoder(parameters.codec_id).is_some() => format,
+            _ => Format(parameters.format),
+        };
         let average_frame_rate = fraction(s.avg_frame_rate);
         let base_frame_rate = fraction(s.r_frame_rate);
         let aspect = fraction(ffi::av_guess_sample_aspect_ratio(context, stream, std::ptr::null_mut()));
@@ -121,9 +126,17 @@ unsafe fn video(context: *mut ffi::AVFormatContext, stream: *mut ffi::AVStream) 
             base_frame_rate,
             rotation_degrees: side_data.iter().find_map(side_data::SideData::rotation_degrees).unwrap_or(0),
             scan: scan(parameters),
+            combing: Combing::Unknown,
+            pulldown: false,
+            deinterlace: None,
+            time_base: time_base(s.time_base),
             cover: s.disposition & ffi::AV_DISPOSITION_ATTACHED_PIC != 0,
             mastering_display: has(ffi::AVPacketSideDataType::AV_PKT_DATA_MASTERING_DISPLAY_METADATA),
             dolby_vision: has(ffi::AVPacketSideDataType::AV_PKT_DATA_DOVI_CONF),
+            dynamic_hdr: false,
+            dolby_vision_only: side_data.iter().any(side_data::SideData::is_dolby_vision_only),
+            captions: false,
+            light: side_data.iter().filter(|piece| piece.is_light()).cloned().collect(),
             frames_estimate: frames_estimate(&*context, s),
             resolve: Context {
                 size,

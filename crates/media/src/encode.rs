@@ -12,7 +12,7 @@ use crate::encoders::VideoEncoder;
 use crate::error::{Code, check, must};
 use crate::options::Container;
 use crate::raw::{self, Dictionary, Parameters, av_base, rational, stated};
-use crate::{MediaError, Output, OutputVideo, Picture, WriteOptions, log};
+use crate::{MediaError, Output, OutputVideo, Picture, WriteOptions, hdr, log};
 
 /// Encodes pictures in order of display.
 pub struct Encoder {
@@ -305,11 +305,26 @@ fn settings_of(
         let bit_rate = video.size.pixels() as f64 * f64::from(num) / f64::from(den) * 0.2;
         codec.settings(options.crf, options.preset.as_deref(), bit_rate as u64)?
     };
+    if video.format.alpha && video.encoder.starts_with("libvpx") {
+        // Pictures that are not shown have no alpha to lie beside them.
+        settings.push(("auto-alt-ref".to_owned(), "0".to_owned()));
+    }
+    if let Some((key, value)) = hdr::encoder_option(&video.encoder, &video.light) {
+        add(&mut settings, key, value);
+    }
     for (key, value) in &options.encoder_options {
-        settings.retain(|(known, _)| known != key);
-        settings.push((key.clone(), value.clone()));
+        add(&mut settings, key, value.clone());
     }
     Ok(settings)
+}
+
+/// Adds an option; one that is there gives way, except that parameters an encoder takes in a list are added to it.
+fn add(settings: &mut Vec<(String, String)>, key: &str, value: String) {
+    match settings.iter_mut().find(|(known, _)| known == key) {
+        Some((_, list)) if key.ends_with("-params") => *list = format!("{list}:{value}"),
+        Some((_, known)) => *known = value,
+        None => settings.push((key.to_owned(), value)),
+    }
 }
 
 fn refused(encoder: &str, code: Code) -> MediaError {

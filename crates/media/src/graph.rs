@@ -1,6 +1,6 @@
-//! One `zscale` step of libavfilter: a picture in, a picture out.
+//! Filters of libavfilter in a row; and one `zscale` step: a picture in, a picture out.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::ptr;
 
 use ffmpeg_next::ffi;
@@ -32,64 +32,50 @@ pub(crate) enum Dither {
     Ordered,
 }
 
-/// A graph of source, `zscale` and sink.
+/// A row of filters: pictures in at one end, out at the other.
 ///
-/// `zscale` runs on one thread: its output then does not depend on the machine, and stages run beside each other
+/// Filters run on one thread: what they give then does not depend on the machine, and stages run beside each other
 /// anyway.
-pub(crate) struct Graph {
+pub(crate) struct Chain {
     graph: *mut ffi::AVFilterGraph,
     source: *mut ffi::AVFilterContext,
     sink: *mut ffi::AVFilterContext,
-    from: Side,
 }
 
 // SAFETY: the graph has one owner and is only used through it, one thread at a time.
-unsafe impl Send for Graph {}
+unsafe impl Send for Chain {}
 
-impl Graph {
-    pub(crate) fn new(from: Side, to: Side, filter: Filter, dither: Dither) -> Result<Self, MediaError> {
+impl Chain {
+    /// A row of `filters`, each a name and its arguments, for pictures as the arguments of `buffer` say.
+    pub(crate) fn new(source: &CStr, filters: &[(&CStr, CString)]) -> Result<Self, MediaError> {
         crate::log::install();
         crate::log::clear();
-        let mut graph = Self { graph: ptr::null_mut(), source: ptr::null_mut(), sink: ptr::null_mut(), from };
+        let mut chain = Self { graph: ptr::null_mut(), source: ptr::null_mut(), sink: ptr::null_mut() };
         // SAFETY: pointers are checked before use; the graph owns its filters and is freed by drop.
         unsafe {
-            graph.graph = ffi::avfilter_graph_alloc();
-            let Some(raw) = graph.graph.as_mut() else { return Err(raw::out_of_memory()) };
+            chain.graph = ffi::avfilter_graph_alloc();
+            let Some(raw) = chain.graph.as_mut() else { return Err(raw::out_of_memory()) };
             raw.nb_threads = 1;
             // A conversion that is not asked for would be made by swscale, by its own idea of colours.
-            ffi::avfilter_graph_set_auto_convert(graph.graph, ffi::AVFILTER_AUTO_CONVERT_NONE as u32);
-            graph.source = graph.add(c"buffer", c"in", &source_arguments(&from))?;
-            let scale = graph.add(c"zscale", c"convert", &zscale_arguments(&from, &to, filter, dither))?;
-            let format = graph.add(c"format", c"format", &c_string(&format!("pix_fmts={}", to.format.name())))?;
-            graph.sink = graph.add(c"buffersink", c"out", c"")?;
-            for (a, b) in [(graph.source, scale), (scale, format), (format, graph.sink)] {
-                must("linking filters", ffi::avfilter_link(a, 0, b, 0))?;
+            ffi::avfilter_graph_set_auto_convert(chain.graph, ffi::AVFILTER_AUTO_CONVERT_NONE as u32);
+            chain.source = chain.add(c"buffer", source)?;
+            let mut last = chain.source;
+            for (filter, arguments) in filters {
+                let next = chain.add(filter, arguments)?;
+                must("linking filters", ffi::avfilter_link(last, 0, next, 0))?;
+                last = next;
             }
-            check(ffi::avfilter_graph_config(graph.graph, ptr::null_mut())).map_err(|code| {
-                MediaError::internal(format!(
-                    "zscale refuses {} {} to {} {}: {}",
-                    from.size,
-                    from.format.name(),
-                    to.size,
-                    to.format.name(),
-                    code.describe()
-                ))
+            chain.sink = chain.add(c"buffersink", c"")?;
+            must("linking filters", ffi::avfilter_link(last, 0, chain.sink, 0))?;
+            check(ffi::avfilter_graph_config(chain.graph, ptr::null_mut())).map_err(|code| {
+                let row: Vec<_> = filters.iter().map(|(name, with)| format!("{name:?} {with:?}")).collect();
+                MediaError::internal(format!("{} refuses {source:?}: {}", row.join(", "), code.describe()))
             })?;
         }
-        Ok(graph)
+        Ok(chain)
     }
 
-    /// What pictures this graph takes.
-    pub(crate) fn from(&self) -> &Side {
-        &self.from
-    }
-
-    unsafe fn add(
-        &mut self,
-        filter: &std::ffi::CStr,
-        name: &std::ffi::CStr,
-        arguments: &std::ffi::CStr,
-    ) -> Result<*mut ffi::AVFilterContext, MediaError> {
+    unsafe fn add(&mut self, filter: &CStr, arguments: &CStr) -> Result<*mut ffi::AVFilterContext, MediaError> {
         let mut context = ptr::null_mut();
         // SAFETY: the graph is valid and the strings are terminated.
         unsafe {
@@ -97,7 +83,7 @@ impl Graph {
             if definition.is_null() {
                 return Err(MediaError::usage(
                     format!("this FFmpeg was built without the filter {}", filter.to_string_lossy()),
-                    "install a complete FFmpeg (zscale needs libzimg)",
+                    "install a complete FFmpeg (zscale needs libzimg, bwdif and idet a GPL build)",
                 ));
             }
             must(
@@ -105,7 +91,7 @@ impl Graph {
                 ffi::avfilter_graph_create_filter(
                     &raw mut context,
                     definition,
-                    name.as_ptr(),
+                    filter.as_ptr(),
                     arguments.as_ptr(),
                     ptr::null_mut(),
                     self.graph,
@@ -115,28 +101,56 @@ impl Graph {
         Ok(context)
     }
 
-    /// Converts a picture that is as [`Self::from`] says.
-    pub(crate) fn convert(&mut self, picture: Frame) -> Result<Frame, MediaError> {
+    /// Hands a picture in; `None` says that none follows.
+    pub(crate) fn push(&mut self, picture: Option<Frame>) -> Result<(), MediaError> {
         crate::log::clear();
+        let picture = picture.as_ref().map_or(ptr::null_mut(), Frame::as_ptr);
+        // SAFETY: the graph is configured; the source takes over the picture's buffers.
+        let code = unsafe { ffi::av_buffersrc_add_frame_flags(self.source, picture, 0) };
+        must("handing a picture to the filters", code).map(drop)
+    }
+
+    /// The next picture; `None` when another is needed first, or at the end.
+    pub(crate) fn pull(&mut self) -> Result<Option<Frame>, MediaError> {
         let out = Frame::new()?;
-        // SAFETY: the graph is configured; the source takes over the picture's buffers, and the sink fills a
-        // blank frame.
-        unsafe {
-            must("handing a picture to zscale", ffi::av_buffersrc_add_frame_flags(self.source, picture.as_ptr(), 0))?;
-            match check(ffi::av_buffersink_get_frame(self.sink, out.as_ptr())) {
-                Ok(_) => Ok(out),
-                Err(code @ Code(_)) => {
-                    Err(MediaError::internal(format!("zscale gave no picture: {}", code.describe())))
-                }
-            }
+        // SAFETY: the graph is configured, and the sink fills a blank frame.
+        match check(unsafe { ffi::av_buffersink_get_frame(self.sink, out.as_ptr()) }) {
+            Ok(_) => Ok(Some(out)),
+            Err(Code::AGAIN | Code::EOF) => Ok(None),
+            Err(code) => Err(MediaError::internal(format!("the filters gave no picture: {}", code.describe()))),
         }
     }
 }
 
-impl Drop for Graph {
+impl Drop for Chain {
     fn drop(&mut self) {
         // SAFETY: self owns the graph, which may be null, and is gone after this.
         unsafe { ffi::avfilter_graph_free(&raw mut self.graph) };
+    }
+}
+
+/// One `zscale` step: a picture in, a picture out.
+pub(crate) struct Graph {
+    chain: Chain,
+    from: Side,
+}
+
+impl Graph {
+    pub(crate) fn new(from: Side, to: Side, filter: Filter, dither: Dither) -> Result<Self, MediaError> {
+        let scale = (c"zscale", zscale_arguments(&from, &to, filter, dither));
+        let format = (c"format", c_string(&format!("pix_fmts={}", to.format.name())));
+        Ok(Self { chain: Chain::new(&source_arguments(&from), &[scale, format])?, from })
+    }
+
+    /// What pictures this graph takes.
+    pub(crate) fn from(&self) -> &Side {
+        &self.from
+    }
+
+    /// Converts a picture that is as [`Self::from`] says.
+    pub(crate) fn convert(&mut self, picture: Frame) -> Result<Frame, MediaError> {
+        self.chain.push(Some(picture))?;
+        self.chain.pull()?.ok_or_else(|| MediaError::internal("zscale gave no picture"))
     }
 }
 

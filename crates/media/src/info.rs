@@ -3,6 +3,9 @@
 use framelift_frame::{ColorSpec, PixelFormat, Size, TimeBase, Timestamp};
 
 use crate::color::{self, Context};
+use crate::deinterlace::Deinterlacing;
+use crate::hdr;
+use crate::side_data::SideData;
 
 /// Keys and values as the container states them, in its order.
 pub type Metadata = Vec<(String, String)>;
@@ -129,6 +132,25 @@ impl Scan {
     }
 }
 
+/// What the pictures of a film were found to be, whatever they are marked as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Combing {
+    /// They were not looked at: pipes, URLs, codecs that know no fields.
+    Unknown,
+    /// Whole pictures.
+    Whole,
+    /// Woven from two fields of different moments.
+    Fields {
+        /// Whether the upper lines are the earlier.
+        top_first: bool,
+    },
+    /// Two of five are woven from fields of their neighbours: film at 24 pictures a second shown at 30.
+    Telecined {
+        /// Whether the upper lines are the earlier.
+        top_first: bool,
+    },
+}
+
 /// Pictures of a stream.
 #[derive(Clone, Debug)]
 pub struct VideoInfo {
@@ -148,14 +170,30 @@ pub struct VideoInfo {
     pub base_frame_rate: Option<(i32, i32)>,
     /// Degrees, clockwise, that a player turns the pictures by.
     pub rotation_degrees: i32,
-    /// Whole pictures or fields.
+    /// Whole pictures or fields, by what the stream says.
     pub scan: Scan,
+    /// Whole pictures or fields, by what is seen of them.
+    pub combing: Combing,
+    /// Whether pictures bear flags to show one of their fields again, by which film at 24 pictures a second is shown at 30.
+    pub pulldown: bool,
+    /// How the decoder deinterlaces them, if at all.
+    pub deinterlace: Option<Deinterlacing>,
+    /// The length of a tick of the frames that come of them: the stream's, or half of it where each field becomes a frame.
+    pub time_base: TimeBase,
     /// Whether this is a cover picture.
     pub cover: bool,
     /// Whether there is HDR10 mastering metadata.
     pub mastering_display: bool,
     /// Whether there is Dolby Vision metadata.
     pub dolby_vision: bool,
+    /// Whether there is metadata that speaks of single pictures or scenes: HDR10+ or Dolby Vision.
+    pub dynamic_hdr: bool,
+    /// Whether the colours are Dolby Vision's own, which nothing shows rightly without its metadata (profile 5).
+    pub dolby_vision_only: bool,
+    /// Whether captions come with the pictures.
+    pub captions: bool,
+    /// HDR10's metadata, of the stream or of its first picture.
+    pub(crate) light: Vec<SideData>,
     /// Frames, counted by the container or estimated from length and rate.
     pub frames_estimate: Option<u64>,
     /// What fills in the colours the stream does not state.
@@ -167,6 +205,12 @@ impl VideoInfo {
     #[must_use]
     pub fn resolved_color(&self) -> ColorSpec {
         color::resolve(self.color, self.resolve).0
+    }
+
+    /// HDR10's metadata in x265's words: mastering display (in steps of 0.00002, and of 0.0001 cd/m²) and light levels.
+    #[must_use]
+    pub fn hdr10(&self) -> Option<String> {
+        hdr::encoder_option("libx265", &self.light).map(|(_, words)| words)
     }
 
     /// Whether the frame rate varies, as far as the container shows.

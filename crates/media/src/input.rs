@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::MediaError;
 use crate::sequence::Pattern;
+use crate::{Deinterlace, MediaError};
 
 /// Where a film comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,8 @@ pub(crate) fn file_url(path: &Path) -> OsString {
 pub struct ReadOptions {
     /// Pictures a second of an image sequence, as a fraction; other inputs say their own.
     pub sequence_rate: (i32, i32),
+    /// What becomes of pictures woven from two fields.
+    pub deinterlace: Deinterlace,
     /// Threads a decoder uses; 0 leaves it to FFmpeg.
     pub decoder_threads: usize,
     /// Once true, a read that waits for a pipe or the network ends with [`MediaError::Interrupted`].
@@ -90,7 +92,7 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { sequence_rate: (24, 1), decoder_threads: 0, interrupt: None }
+        Self { sequence_rate: (24, 1), deinterlace: Deinterlace::Auto, decoder_threads: 0, interrupt: None }
     }
 }
 

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ffmpeg_next::ffi;
 
@@ -42,6 +43,22 @@ pub(crate) fn install() {
         // SAFETY: the callback has the type FFmpeg wants and lives as long as the program.
         unsafe { av_log_set_callback(Some(forward)) };
     });
+}
+
+/// Complaints of decoders so far, on whatever threads they run: some say only here that data is damaged.
+static FAULTS: AtomicU64 = AtomicU64::new(0);
+
+/// How often decoders of this process have complained.
+pub(crate) fn faults() -> u64 {
+    FAULTS.load(Ordering::Relaxed)
+}
+
+/// Whether a line begins with the name of a decoder.
+fn is_of_decoder(text: &str) -> bool {
+    let Some((name, _)) = text.split_once(": ") else { return false };
+    let name = crate::raw::c_string(name);
+    // SAFETY: a terminated string.
+    !unsafe { ffi::avcodec_find_decoder_by_name(name.as_ptr()) }.is_null()
 }
 
 /// Forgets the complaints of this thread: called before an operation whose error will ask for them.
@@ -95,6 +112,7 @@ unsafe extern "C" fn forward(context: *mut c_void, level: c_int, format: *const 
         return;
     }
     if level <= ffi::AV_LOG_ERROR {
+        FAULTS.fetch_add(u64::from(is_of_decoder(&text)), Ordering::Relaxed);
         let _ = COMPLAINTS.try_with(|lines| {
             if let Ok(mut lines) = lines.try_borrow_mut() {
                 if lines.len() == KEPT_LINES {
@@ -137,6 +155,12 @@ mod tests {
             "mov,mp4: h264: moov atom not found"
         );
         assert_eq!(without_address("plain"), "plain");
+    }
+
+    #[test]
+    fn decoders_are_known_by_name() {
+        assert!(is_of_decoder("h264: error while decoding MB 9 0"));
+        assert!(!is_of_decoder("mov,mp4: moov atom not found") && !is_of_decoder("plain"));
     }
 
     #[test]

@@ -360,9 +360,9 @@ impl Muxer {
         }
         let mut packet = packet.raw;
         let raw = packet.as_mut();
-        let dts = stated(raw.dts).or(stated(raw.pts)).unwrap_or(copy.end_ticks);
+        let dts = stated(raw.dts).unwrap_or_else(|| copy.decoding_ticks(stated(raw.pts), raw.duration));
         let pts = stated(raw.pts).unwrap_or(dts);
-        copy.end_ticks = dts + raw.duration.max(0);
+        copy.end_ticks = Some(dts + raw.duration.max(0));
         (raw.pts, raw.dts) = (pts, dts);
         if end.is_some_and(|end| pts >= end) {
             return Ok(());

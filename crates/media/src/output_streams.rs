@@ -21,8 +21,23 @@ pub(crate) struct CopiedStream {
     /// What Matroska wants added to the timestamps of Opus, whose first samples are only there to be thrown away.
     pub(crate) delay: i64,
     pub(crate) last_dts: Option<i64>,
-    /// Where the last packet ended, in ticks of the input.
-    pub(crate) end_ticks: i64,
+    /// Where the last packet ended, in ticks of the input and of decoding.
+    pub(crate) end_ticks: Option<i64>,
+    /// Pictures that a decoder must have before it can show the first.
+    reordered: i64,
+    start_ticks: i64,
+}
+
+impl CopiedStream {
+    /// When a packet is decoded that does not say so: Matroska states when pictures are shown and no more.
+    pub(crate) fn decoding_ticks(&self, shown: Option<i64>, duration_ticks: i64) -> i64 {
+        match (self.end_ticks, shown) {
+            (Some(end), Some(shown)) if self.reordered > 0 => end.min(shown),
+            (None, Some(shown)) => shown - self.reordered * duration_ticks.max(0),
+            (_, Some(shown)) => shown,
+            (end, None) => end.unwrap_or(self.start_ticks),
+        }
+    }
 }
 
 /// A format context that writes.
@@ -119,7 +134,15 @@ pub(crate) fn add_copy(
     } else {
         0
     };
-    Ok(CopiedStream { index, role: template.role, delay, last_dts: None, end_ticks: template.start_ticks.unwrap_or(0) })
+    Ok(CopiedStream {
+        index,
+        role: template.role,
+        delay,
+        last_dts: None,
+        end_ticks: None,
+        reordered: i64::from(raw.video_delay.max(0)),
+        start_ticks: template.start_ticks.unwrap_or(0),
+    })
 }
 
 /// Matroska says how many channels there are, but not which; MP4 must know, and means by a number what everybody does.

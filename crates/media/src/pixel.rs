@@ -64,12 +64,18 @@ impl Format {
         self.name().starts_with("yuvj")
     }
 
+    /// Whether 0 is white.
+    pub(crate) fn counts_from_white(self) -> bool {
+        self.name() == "monow"
+    }
+
     /// What the format holds; `None` for those that are not pictures of gray, RGB or YUV samples in memory.
     pub(crate) fn layout(self) -> Option<PixelFormat> {
         let d = self.descriptor()?;
         let name = self.name();
         let odd = ffi::AV_PIX_FMT_FLAG_HWACCEL | ffi::AV_PIX_FMT_FLAG_BAYER;
-        if d.flags & odd as u64 != 0 || name.starts_with("xyz") || d.nb_components == 0 {
+        // Luma of uyyvyy411 has no even step, which descriptors cannot say.
+        if d.flags & odd as u64 != 0 || name.starts_with("xyz") || name == "uyyvyy411" || d.nb_components == 0 {
             return None;
         }
         let alpha = d.flags & ffi::AV_PIX_FMT_FLAG_ALPHA as u64 != 0;

@@ -7,7 +7,8 @@ use crate::containers::muxer_holds_video;
 use crate::encoders::{VideoEncoder, deep_encoders};
 use crate::options::Container;
 use crate::pixel::Format;
-use crate::{Filter, MediaError, MediaInfo, Output, VideoInfo, WriteOptions, log};
+use crate::side_data::SideData;
+use crate::{Combing, Filter, MediaError, MediaInfo, Output, VideoInfo, WriteOptions, log};
 
 /// The pictures of an output: which encoder, and everything decided about them.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct OutputVideo {
     pub resize: Filter,
     /// What had to give way, for people.
     pub notices: Vec<String>,
+    /// HDR10's metadata, for encoders that write it.
+    pub(crate) light: Vec<SideData>,
     /// Whether the input's frame rate varies.
     pub(crate) variable_frame_rate: bool,
     pub(crate) av_format: Format,
@@ -48,7 +51,7 @@ impl OutputVideo {
     pub fn plan(input: &MediaInfo, size: Size, output: &Output, options: &WriteOptions) -> Result<Self, MediaError> {
         log::install();
         let container = output.container()?;
-        let (stream, video) =
+        let (_, video) =
             input.video_stream().ok_or_else(|| MediaError::usage("there is no video in the input", "give a film"))?;
         if size.is_empty() || size.width > MAX_SIDE_PX || size.height > MAX_SIDE_PX {
             return Err(MediaError::usage(
@@ -78,14 +81,13 @@ impl OutputVideo {
                 encoder.name()
             ));
         }
-        if video.dolby_vision {
-            notices.push("Dolby Vision's metadata does not fit new pictures and is left out; HDR10's stays".to_owned());
-        }
-        if video.scan.is_interlaced() {
-            notices.push(
-                "the film is interlaced; its pictures are taken as they are. Deinterlace it first for a better result"
-                    .to_owned(),
-            );
+        notices.extend(hdr_notice(video));
+        notices.extend(fields_notice(video));
+        if video.captions && !encoder.has_option("a53cc") {
+            notices.push(format!(
+                "captions come with the film's pictures, and {} does not write them; libx264 does",
+                encoder.name()
+            ));
         }
         Ok(Self {
             encoder: encoder.name(),
@@ -95,13 +97,61 @@ impl OutputVideo {
             color,
             sample_aspect_ratio: sample_aspect_ratio(video, size),
             frame_rate: video.average_frame_rate.or(video.base_frame_rate),
-            time_base: stream.time_base,
+            time_base: video.time_base,
             resize: options.resize,
             notices,
+            light: video.light.clone(),
             variable_frame_rate: video.variable_frame_rate(),
             av_format,
             container,
         })
+    }
+}
+
+fn hdr_notice(video: &VideoInfo) -> Option<String> {
+    let which = match (video.dolby_vision, video.dynamic_hdr) {
+        (true, _) => "Dolby Vision's metadata speaks",
+        (false, true) => "HDR10+'s metadata speaks",
+        (false, false) => return None,
+    };
+    Some(format!("{which} of the film's own pictures, one by one, and is left out; HDR10's stays"))
+}
+
+/// What is done about fields.
+fn fields_notice(video: &VideoInfo) -> Option<String> {
+    let first = |top_first| if top_first { "upper" } else { "lower" };
+    let woven = matches!(video.combing, Combing::Fields { .. }) || video.scan.is_interlaced();
+    match (video.deinterlace, video.combing) {
+        (Some(how), Combing::Telecined { .. }) if !how.fields => Some(
+            "the film is telecined: two of five pictures are woven from the fields of others. Those are deinterlaced; its \
+             24 pictures a second come back by: ffmpeg -i INPUT -vf fieldmatch,decimate -c:v ffv1 -c:a copy film.mkv"
+                .to_owned(),
+        ),
+        (Some(how), _) if how.fields => Some(format!(
+            "the film is deinterlaced by bwdif, the {} field first: each field becomes a frame, at twice the rate",
+            first(how.top_first)
+        )),
+        (Some(how), combing) => Some(format!(
+            "the film {} interlaced, the {} field first; it is deinterlaced by bwdif, one frame a picture. --deinterlace field \
+             makes one of each field, off none",
+            if combing == Combing::Unknown { "is marked as" } else { "is" },
+            first(how.top_first)
+        )),
+        (None, Combing::Telecined { .. }) => {
+            Some("the film is telecined; its pictures are taken as they are, combs and all".to_owned())
+        }
+        (None, Combing::Whole) if video.pulldown => Some(
+            "the film has the flags of a telecine, by which players show some fields twice; its pictures are whole and are \
+             taken at their own times"
+                .to_owned(),
+        ),
+        (None, Combing::Whole) if video.scan.is_interlaced() => Some(
+            "the film is marked as interlaced, but its pictures are whole and are taken as they are; --deinterlace frame \
+             overrules that"
+                .to_owned(),
+        ),
+        (None, _) if woven => Some("the film is interlaced; its pictures are taken as they are, combs and all".to_owned()),
+        (None, _) => None,
     }
 }
 
@@ -147,12 +197,12 @@ fn choose_encoder(
     Ok(encoder)
 }
 
-/// The layout to aim for: the source's own, without alpha, except that RGB becomes 4:2:0 in codecs that are not made
-/// for RGB.
+/// The layout to aim for: the source's own, except that RGB becomes 4:2:0 in codecs that are not made for RGB.
 fn wanted_layout(source: PixelFormat, encoder: VideoEncoder, container: Container, png16: bool) -> PixelFormat {
+    let alpha = source.alpha;
     if container == Container::Png {
         let depth = if png16 { 16 } else { 8 };
-        return PixelFormat { family: ColorFamily::Rgb, depth, log2_chroma_w: 0, log2_chroma_h: 0, alpha: false };
+        return PixelFormat { family: ColorFamily::Rgb, depth, log2_chroma_w: 0, log2_chroma_h: 0, alpha };
     }
     let formats = encoder.formats().unwrap_or_default();
     let families: Vec<_> = formats.iter().filter_map(|f| f.layout()).map(|layout| layout.family).collect();
@@ -164,9 +214,9 @@ fn wanted_layout(source: PixelFormat, encoder: VideoEncoder, container: Containe
             depth: source.depth.clamp(8, 16),
             log2_chroma_w: 1,
             log2_chroma_h: 1,
-            alpha: false,
+            alpha,
         },
-        _ => PixelFormat { alpha: false, depth: source.depth.clamp(8, 16), ..source },
+        _ => PixelFormat { depth: source.depth.clamp(8, 16), ..source },
     }
 }
 
@@ -177,7 +227,7 @@ fn choose_format(
     size: Size,
     notices: &mut Vec<String>,
 ) -> Result<(Format, PixelFormat), MediaError> {
-    let candidates = candidates(encoder, container);
+    let candidates = candidates(encoder, container, wanted.alpha);
     let closest = |wanted: PixelFormat| candidates.iter().copied().min_by_key(|&f| distance(f, wanted));
     let none = || {
         MediaError::usage(
@@ -205,7 +255,7 @@ fn choose_format(
 }
 
 /// Pixel formats that an encoder takes and framelift can make.
-fn candidates(encoder: VideoEncoder, container: Container) -> Vec<Format> {
+fn candidates(encoder: VideoEncoder, container: Container, alpha: bool) -> Vec<Format> {
     const Y4M: [&str; 24] = [
         "gray",
         "gray9le",
@@ -239,7 +289,10 @@ fn candidates(encoder: VideoEncoder, container: Container) -> Vec<Format> {
         (_, Some(formats)) => formats,
         (_, None) => RAW.iter().filter_map(|name| Format::named(name)).collect(),
     };
-    formats.into_iter().filter(|&format| is_makeable(format)).collect()
+    // The alpha of VP8 and VP9 lies beside their pictures, where Matroska alone has a place for it.
+    let alpha = alpha && (container.is_matroska_family() || !encoder.name().starts_with("libvpx"));
+    let allowed = |format: &Format| alpha || !format.has(ffi::AV_PIX_FMT_FLAG_ALPHA);
+    formats.into_iter().filter(|&format| is_makeable(format) && allowed(&format)).collect()
 }
 
 fn is_makeable(format: Format) -> bool {
@@ -250,7 +303,7 @@ fn is_makeable(format: Format) -> bool {
         ColorFamily::Gray => PixelFormat { family: ColorFamily::Yuv, ..layout },
         _ => layout,
     };
-    even_depths && !layout.alpha && !format.is_palette() && !format.is_float() && Format::planar_of(via).is_some()
+    even_depths && !format.is_palette() && !format.is_float() && Format::planar_of(via).is_some()
 }
 
 /// How far a format is from a layout; the least is best. Lost depth weighs most, then lost chroma, then waste.
@@ -278,7 +331,8 @@ fn distance(format: Format, wanted: PixelFormat) -> u32 {
     }
     let clumsy = u32::from(layout.family != ColorFamily::Gray && format.planar() != Some(format)) * 2
         + u32::from(format.is_full_range_yuv());
-    family + lost_bits * 1_000 + lost * 300 + more * 20 + more_bits * 10 + clumsy
+    let alpha = if wanted.alpha && !layout.alpha { 4_000 } else { u32::from(layout.alpha && !wanted.alpha) * 40 };
+    family + alpha + lost_bits * 1_000 + lost * 300 + more * 20 + more_bits * 10 + clumsy
 }
 
 /// How much `b` lacks of `a`, and how much it exceeds it.
@@ -294,17 +348,25 @@ fn say_losses(
     chosen: PixelFormat,
     notices: &mut Vec<String>,
 ) {
+    if source.alpha && !chosen.alpha {
+        notices.push(format!(
+            "the film has an alpha channel, which {} in {} leaves out; --codec ffv1 in a .mkv file, prores_ks in a .mov file, \
+             libvpx-vp9 in a .webm file and PNG keep it",
+            encoder.name(),
+            container.name()
+        ));
+    }
     let loses = |chosen: PixelFormat| {
         let chroma = source.family == ColorFamily::Yuv
             && (chosen.log2_chroma_w > source.log2_chroma_w || chosen.log2_chroma_h > source.log2_chroma_h);
         chosen.depth < source.depth.min(16) || chroma
     };
-    if !loses(chosen) {
+    if container == Container::Png || !loses(chosen) {
         return;
     }
     let keeper = deep_encoders().find(|other| {
         let wanted = PixelFormat { alpha: false, ..source };
-        let closest = candidates(*other, container).into_iter().min_by_key(|&f| distance(f, wanted));
+        let closest = candidates(*other, container, false).into_iter().min_by_key(|&f| distance(f, wanted));
         muxer_holds_video(container, other.id())
             && closest.and_then(Format::layout).is_some_and(|layout| !loses(layout))
     });
@@ -339,10 +401,16 @@ fn output_color(video: &VideoInfo, encoder: VideoEncoder, av_format: Format, for
     }
     if format.log2_chroma_w == 0 && format.log2_chroma_h == 0 {
         color.chroma_location = ChromaLocation::Unspecified;
-    } else if color.chroma_location == ChromaLocation::Unspecified {
+    } else if color.chroma_location == ChromaLocation::Unspecified || only_left(encoder.id(), format) {
         color.chroma_location = ChromaLocation::Left;
     }
     color
+}
+
+/// Whether chroma can lie nowhere but on the left columns: what H.264 and H.265 mean by 4:2:2, for their words of siting
+/// are for 4:2:0 alone. Pictures that had it elsewhere are resampled to it.
+fn only_left(codec: ffi::AVCodecID, format: PixelFormat) -> bool {
+    matches!(codec, ffi::AVCodecID::AV_CODEC_ID_H264 | ffi::AVCodecID::AV_CODEC_ID_HEVC) && format.log2_chroma_h == 0
 }
 
 /// The shape of a pixel that keeps the shape of the picture.

@@ -97,6 +97,14 @@ impl Frame {
         Ok(frame)
     }
 
+    /// Another owner of the same picture.
+    pub(crate) fn share(&self) -> Result<Self, MediaError> {
+        let frame = Self::new()?;
+        // SAFETY: both are valid, and the new one is blank.
+        must("sharing a picture", unsafe { ffi::av_frame_ref(frame.as_ptr(), self.as_ptr()) })?;
+        Ok(frame)
+    }
+
     pub(crate) fn as_ptr(&self) -> *mut ffi::AVFrame {
         self.0.as_ptr()
     }
@@ -124,6 +132,60 @@ impl Frame {
             // SAFETY: a non-null entry is a valid buffer reference of this frame, of `size` bytes.
             unsafe { ptr::write_bytes((**buffer).data, 0, (**buffer).size) };
         }
+    }
+
+    /// Of a picture that is marked as two fields: whether the upper is the earlier.
+    pub(crate) fn top_field_first(&self) -> Option<bool> {
+        let frame = self.get();
+        #[cfg(ffmpeg_6_1)]
+        let (fields, top_first) =
+            (frame.flags & ffi::AV_FRAME_FLAG_INTERLACED != 0, frame.flags & ffi::AV_FRAME_FLAG_TOP_FIELD_FIRST != 0);
+        #[cfg(not(ffmpeg_6_1))]
+        let (fields, top_first) = (frame.interlaced_frame != 0, frame.top_field_first != 0);
+        fields.then_some(top_first)
+    }
+
+    /// Marks a picture as two fields.
+    pub(crate) fn set_top_field_first(&mut self, top_first: bool) {
+        let frame = self.as_mut();
+        #[cfg(ffmpeg_6_1)]
+        {
+            frame.flags |= ffi::AV_FRAME_FLAG_INTERLACED;
+            frame.flags &= !ffi::AV_FRAME_FLAG_TOP_FIELD_FIRST;
+            if top_first {
+                frame.flags |= ffi::AV_FRAME_FLAG_TOP_FIELD_FIRST;
+            }
+        }
+        #[cfg(not(ffmpeg_6_1))]
+        {
+            (frame.interlaced_frame, frame.top_field_first) = (1, top_first.into());
+        }
+    }
+
+    /// The side data of a kind that comes with the picture.
+    pub(crate) fn side_data(&self, kind: ffi::AVFrameSideDataType) -> Option<&[u8]> {
+        // SAFETY: the frame is valid; a piece found is as long as it says and lives as long as the frame.
+        unsafe {
+            let piece = ffi::av_frame_get_side_data(self.as_ptr(), kind).as_ref()?;
+            (!piece.data.is_null()).then(|| std::slice::from_raw_parts(piece.data, piece.size))
+        }
+    }
+
+    /// Attaches side data to the picture.
+    pub(crate) fn attach(&mut self, kind: ffi::AVFrameSideDataType, bytes: &[u8]) -> Result<(), MediaError> {
+        // SAFETY: the frame is valid; the new piece has room for the bytes.
+        unsafe {
+            let piece = ffi::av_frame_new_side_data(self.as_ptr(), kind, bytes.len());
+            let Some(piece) = piece.as_ref() else { return Err(out_of_memory()) };
+            ptr::copy_nonoverlapping(bytes.as_ptr(), piece.data, bytes.len());
+        }
+        Ok(())
+    }
+
+    /// Takes side data of a kind off the picture.
+    pub(crate) fn remove(&mut self, kind: ffi::AVFrameSideDataType) {
+        // SAFETY: the frame is valid.
+        unsafe { ffi::av_frame_remove_side_data(self.as_ptr(), kind) };
     }
 
     /// The first `bytes` bytes of row `y` of plane `plane`.

@@ -41,11 +41,12 @@ impl Component {
         let c = d.comp.get(index).filter(|_| index < usize::from(d.nb_components))?;
         let slow = ffi::AV_PIX_FMT_FLAG_BITSTREAM | ffi::AV_PIX_FMT_FLAG_PAL | ffi::AV_PIX_FMT_FLAG_FLOAT;
         let bits = c.shift + c.depth;
+        let big = d.flags & ffi::AV_PIX_FMT_FLAG_BE as u64 != 0;
         let access = if d.flags & slow as u64 != 0 || bits > 16 {
             Access::Slow
         } else if bits <= 8 {
             Access::Byte
-        } else if d.flags & ffi::AV_PIX_FMT_FLAG_BE as u64 != 0 {
+        } else if big {
             Access::BigWord
         } else {
             Access::LittleWord
@@ -54,7 +55,8 @@ impl Component {
             index,
             plane: usize::try_from(c.plane).ok()?,
             step: usize::try_from(c.step).ok()?,
-            offset: usize::try_from(c.offset).ok()?,
+            // Of a big-endian word, what lies in one byte is counted from the byte before it.
+            offset: usize::try_from(c.offset + i32::from(access == Access::Byte && big)).ok()?,
             shift: u32::try_from(c.shift).ok()?,
             mask: ((1u64 << c.depth) - 1) as u32,
             access,

@@ -4,10 +4,10 @@
 
 use ffmpeg_next::ffi;
 
-use crate::MediaError;
 #[cfg(not(ffmpeg_6_1))]
 use crate::error::must;
 use crate::raw::out_of_memory;
+use crate::{MediaError, hdr};
 
 /// The kinds that stay true of pictures that were decoded, upscaled and encoded again.
 const OF_PICTURES: [ffi::AVPacketSideDataType; 5] = [
@@ -19,7 +19,7 @@ const OF_PICTURES: [ffi::AVPacketSideDataType; 5] = [
 ];
 
 /// One piece, as FFmpeg lays it out.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct SideData {
     pub(crate) kind: ffi::AVPacketSideDataType,
     pub(crate) bytes: Vec<u8>,
@@ -28,6 +28,18 @@ pub(crate) struct SideData {
 impl SideData {
     pub(crate) fn is_of_pictures(&self) -> bool {
         OF_PICTURES.contains(&self.kind)
+    }
+
+    /// Whether it is HDR10's metadata.
+    pub(crate) fn is_light(&self) -> bool {
+        hdr::OF_FRAMES.iter().any(|(_, kind)| *kind == self.kind)
+    }
+
+    /// Whether it says that the pictures are of Dolby Vision's own colours: its configuration record's profile is 5, and its
+    /// base layer is compatible with nothing.
+    pub(crate) fn is_dolby_vision_only(&self) -> bool {
+        let is_record = self.kind == ffi::AVPacketSideDataType::AV_PKT_DATA_DOVI_CONF;
+        is_record && self.bytes.get(2) == Some(&5) && self.bytes.get(7) == Some(&0)
     }
 
     /// A rotation by `degrees` clockwise.

@@ -73,6 +73,13 @@ impl StreamTemplates {
                     StreamKind::Data => Role::Data,
                 };
                 let picture = &(*stream).attached_pic;
+                let mut side_data = side_data::of_stream(stream);
+                if let StreamKind::Video(video) = &described.kind {
+                    // What only the pictures said; what the stream says is there.
+                    let new = |piece: &&SideData| side_data.iter().all(|known| known.kind != piece.kind);
+                    let found: Vec<_> = video.light.iter().filter(new).cloned().collect();
+                    side_data.extend(found);
+                }
                 streams.push(StreamTemplate {
                     role,
                     parameters: Parameters::copy_of((*stream).codecpar)?,
@@ -84,7 +91,7 @@ impl StreamTemplates {
                     start_ticks: described.start.map(|start| start.ticks),
                     metadata: described.metadata.clone(),
                     disposition: (*stream).disposition,
-                    side_data: side_data::of_stream(stream),
+                    side_data,
                     picture: if role == Role::Cover && !picture.data.is_null() {
                         std::slice::from_raw_parts(picture.data, usize::try_from(picture.size).unwrap_or(0)).to_vec()
                     } else {

@@ -4,12 +4,13 @@
 //! The resize, the matrix, the chroma's subsampling and the dither are one `zscale` step, so that samples are rounded
 //! once.
 
-use framelift_frame::{ColorFamily, ColorSpec, Frame, PixelFormat, Size};
+use ffmpeg_next::ffi::{AV_PIX_FMT_FLAG_ALPHA, AVFrameSideDataType};
+use framelift_frame::{ColorFamily, ColorSpec, Frame, PixelFormat, Plane, Size, TimeBase, Timestamp};
 
 use crate::graph::{Dither, Graph, Side};
 use crate::options::Filter;
 use crate::pixel::Format;
-use crate::samples::{even_size, repack};
+use crate::samples::{even_size, repack, write_row};
 use crate::to_rgb::{read_planes, rgb_color};
 use crate::{MediaError, OutputVideo, Picture, raw};
 
@@ -27,6 +28,9 @@ pub struct ToYuv {
     to: Format,
     to_size: Size,
     color: ColorSpec,
+    /// Resizes alpha, by the same kernel.
+    alpha: Option<Resizer>,
+    filter: Filter,
 }
 
 impl ToYuv {
@@ -61,7 +65,18 @@ impl ToYuv {
             let to = Side { size: even, format: via, color };
             Some(Graph::new(from, to, output.resize, dither)?)
         };
-        Ok(Self { size, resizer, from, graph, via, to: format, to_size: output.size, color })
+        Ok(Self {
+            size,
+            resizer,
+            from,
+            graph,
+            via,
+            to: format,
+            to_size: output.size,
+            color,
+            alpha: None,
+            filter: output.resize,
+        })
     }
 
     /// Converts a frame; time and duration pass through.
@@ -84,6 +99,12 @@ impl ToYuv {
         if self.to != self.via {
             picture = repack(&picture, self.to)?;
         }
+        if let (Some(alpha), true) = (&frame.beside.alpha, self.to.has(AV_PIX_FMT_FLAG_ALPHA)) {
+            self.write_alpha(&mut picture, alpha)?;
+        }
+        if !frame.beside.captions.is_empty() {
+            picture.attach(AVFrameSideDataType::AV_FRAME_DATA_A53_CC, &frame.beside.captions)?;
+        }
         let raw = picture.as_mut();
         crate::color::set_color_codes!(&mut *raw, self.color, chroma_location);
         raw.pts = frame.time.ticks;
@@ -91,6 +112,43 @@ impl ToYuv {
         Ok(Picture::new(picture, frame.time, frame.duration_ticks))
     }
 }
+
+impl ToYuv {
+    /// Alpha at the picture's size, rounded to its depth.
+    fn write_alpha(&mut self, picture: &mut raw::Frame, alpha: &Plane) -> Result<(), MediaError> {
+        let resized;
+        let plane = if alpha.size() == self.to_size {
+            alpha
+        } else {
+            let resizer = match &mut self.alpha {
+                Some(resizer) if resizer.from() == alpha.size() => resizer,
+                slot => slot.insert(Resizer::new(alpha.size(), self.to_size, self.filter)?),
+            };
+            resized = resizer.push(&gray(alpha)?)?;
+            &resized.planes()[0]
+        };
+        let Some(d) = self.to.descriptor() else { return Ok(()) };
+        let index = usize::from(d.nb_components) - 1;
+        let top = (1u32 << d.comp[index].depth) - 1;
+        let mut row = vec![0; plane.size().width as usize];
+        for y in 0..plane.size().height as usize {
+            for (to, &sample) in row.iter_mut().zip(plane.row(y)) {
+                *to = ((u32::from(sample) * top + 32_767) / 65_535) as u16;
+            }
+            write_row(picture, index, y, &row);
+        }
+        Ok(())
+    }
+}
+
+/// A plane as a picture of that gray.
+fn gray(plane: &Plane) -> Result<Frame, MediaError> {
+    Frame::new(std::array::from_fn(|_| plane.clone()), NO_TIME, 0)
+        .ok_or_else(|| MediaError::internal("the planes of a frame differ in size"))
+}
+
+/// Of pictures that are only resized.
+const NO_TIME: Timestamp = Timestamp::new(0, TimeBase::new(1, 1));
 
 fn check_size(frame: &Frame, promised: Size) -> Result<(), MediaError> {
     if frame.size() == promised {
@@ -167,7 +225,9 @@ impl Resizer {
         let from = *self.graph.from();
         check_size(frame, from.size)?;
         let resized = self.graph.convert(write_planes(frame, &from)?)?;
-        Frame::new(read_planes(&resized, self.to)?, frame.time, frame.duration_ticks)
-            .ok_or_else(|| MediaError::internal("the planes of a frame differ in size"))
+        let mut resized = Frame::new(read_planes(&resized, self.to)?, frame.time, frame.duration_ticks)
+            .ok_or_else(|| MediaError::internal("the planes of a frame differ in size"))?;
+        resized.beside = frame.beside.clone();
+        Ok(resized)
     }
 }

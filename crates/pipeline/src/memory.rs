@@ -27,6 +27,9 @@ const PROCESS_BYTES: u64 = 64 << 20;
 /// Pictures that a decoder keeps as references, and that its threads work on.
 const DECODER_PICTURES: u64 = 24;
 
+/// Planes of alpha that wait for the network: those of a window and of the edges.
+const ALPHA_PLANES: u64 = 140;
+
 /// Where the system does not say how much memory is free.
 const UNKNOWN_LIMIT_BYTES: u64 = 4 << 30;
 
@@ -102,7 +105,8 @@ pub fn outside_network_bytes(
     let before = (3 * FRAMES_BEFORE + 4 + CutDetector::LOOKAHEAD as u64 + 1) * frame_bytes(input);
     let behind = (FRAMES_BEHIND + 2) * frame_bytes(network);
     let finished = (FRAMES_BEHIND + 2) * output.size.pixels() * 3;
-    PROCESS_BYTES + PACKET_BYTES as u64 + decoder + before + behind + deep * (finished + encoder)
+    let alpha = if output.format.alpha { ALPHA_PLANES * 2 * input.pixels() } else { 0 };
+    PROCESS_BYTES + PACKET_BYTES as u64 + decoder + before + behind + alpha + deep * (finished + encoder)
 }
 
 /// The option by which libx264 is told how many pictures to look ahead.

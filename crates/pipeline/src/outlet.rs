@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use framelift_engine::{Engine, EngineError, Tensor};
-use framelift_frame::{Frame, Size, TimeBase, Timestamp};
+use framelift_frame::{Beside, Frame, Size, TimeBase, Timestamp};
 
 use crate::SessionError;
 use crate::pieces::crop;
@@ -59,23 +59,23 @@ impl Sink for Collect {
     }
 }
 
-/// Frames that were taken and not yet given back: when each is shown.
+/// Frames that were taken and not yet given back: when each is shown, and what goes past the network with it.
 #[derive(Default)]
 pub(crate) struct Clock {
-    waiting: VecDeque<(Timestamp, i64)>,
+    waiting: VecDeque<(Timestamp, i64, Beside)>,
     pub(crate) pushed: u64,
     pub(crate) given: u64,
 }
 
 impl Clock {
-    pub(crate) fn push(&mut self, frame: &Frame) {
-        self.waiting.push_back((frame.time, frame.duration_ticks));
+    pub(crate) fn push(&mut self, frame: &mut Frame) {
+        self.waiting.push_back((frame.time, frame.duration_ticks, std::mem::take(&mut frame.beside)));
         self.pushed += 1;
     }
 
     /// The time of the frame `ahead` of the next to be given; that of the last where there are not so many.
     fn time(&self, ahead: usize) -> Option<(Timestamp, i64)> {
-        self.waiting.get(ahead).or(self.waiting.back()).copied()
+        self.waiting.get(ahead).or(self.waiting.back()).map(|&(time, duration_ticks, _)| (time, duration_ticks))
     }
 }
 
@@ -90,12 +90,14 @@ pub(crate) struct Outlet<'a, S: Sink> {
 impl<S: Sink> Outlet<'_, S> {
     /// Gives the next result.
     pub(crate) fn give(&mut self, frame: Frame) -> Result<(), S::Error> {
-        if self.clock.waiting.pop_front().is_none() {
+        let Some((.., beside)) = self.clock.waiting.pop_front() else {
             let (got, expected) = (self.clock.given + 1, self.clock.pushed);
             return Err(SessionError::Count { got, expected }.into());
-        }
+        };
         self.clock.given += 1;
-        self.sink.frame(if frame.size() == self.size { frame } else { crop(&frame, 0, 0, self.size) })
+        let mut frame = if frame.size() == self.size { frame } else { crop(&frame, 0, 0, self.size) };
+        frame.beside = beside;
+        self.sink.frame(frame)
     }
 
     /// The tensor of the result that is `ahead` of the next to be given, as a frame of its time.

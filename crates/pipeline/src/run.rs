@@ -7,7 +7,7 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use framelift_frame::{Size, TimeBase, Timestamp};
-use framelift_media::{Encoder, MediaInfo, Muxer, Output, OutputVideo, StreamInfo, ToRgb, ToYuv, VideoInfo};
+use framelift_media::{Encoder, MediaInfo, Muxer, Output, OutputVideo, ToRgb, ToYuv, VideoInfo};
 use framelift_nets::{Descriptor, Reach};
 use framelift_shots::CutDetector;
 
@@ -74,12 +74,12 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     let video_stream = stream.index;
     let size = target.resolve(video.size)?;
     let network_size = scaled(video.size, upscale.scale())?;
-    let (start, end) = moments(&part, &info, stream.time_base)?;
-    let total = frames_total(&part, &info, stream, video);
+    let (start, end) = moments(&part, &info, video.time_base)?;
+    let total = frames_total(&part, &info, video);
     (write.trim_start, write.trim_end, write.resize) = (start, end, upscale.filter());
     let decoder = input.decoder()?;
-    let mut to_rgb = ToRgb::new(video)?;
     let mut wanted = OutputVideo::plan(&info, size, &output, &write)?;
+    let mut to_rgb = ToRgb::new(video)?.keep_alpha(wanted.format.alpha);
     let limit_bytes = memory_limit_bytes.unwrap_or_else(default_limit_bytes);
     let network = match &upscale {
         Upscale::Network(model) => Some(model.descriptor().clone()),
@@ -456,8 +456,8 @@ fn moments(
 }
 
 /// Frames that the part holds, as far as the film says how many it has.
-fn frames_total(part: &PartSpec, info: &MediaInfo, stream: &StreamInfo, video: &VideoInfo) -> Option<u64> {
-    let all = stream.frames.or(video.frames_estimate);
+fn frames_total(part: &PartSpec, info: &MediaInfo, video: &VideoInfo) -> Option<u64> {
+    let all = video.frames_estimate;
     let share = match (part.start, part.end, info.duration_s) {
         (None, None, _) => 1.0,
         (start, end, Some(duration_s)) if duration_s > 0.0 => {

@@ -284,10 +284,10 @@ impl Session {
     ///
     /// # Errors
     /// Those of the sink, and [`SessionError`]; the session cannot be used afterwards.
-    pub fn push_to<S: Sink>(&mut self, frame: Frame, sink: &mut S) -> Result<(), S::Error> {
+    pub fn push_to<S: Sink>(&mut self, mut frame: Frame, sink: &mut S) -> Result<(), S::Error> {
         self.begin(frame.size())?;
         let (Some(plan), Some((_, size, work))) = (&self.plan, &mut self.running) else { return Ok(()) };
-        self.clock.push(&frame);
+        self.clock.push(&mut frame);
         let frame = if frame.size() == plan.padded { frame } else { pad(&frame, plan.padded) };
         let mut out = Outlet { clock: &mut self.clock, sink, size: *size };
         match work {

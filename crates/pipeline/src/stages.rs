@@ -176,6 +176,7 @@ pub(crate) fn demux(
     let mut video = Some(video);
     while let Some(packet) = input.read()? {
         shared.go_on()?;
+        shared.notices(input.take_notices());
         if let (Some(time), Some(end)) = (packet.time(), shared.end.get())
             && time.seconds() > end.seconds() + INTERLEAVE_SLACK_S
         {
@@ -193,6 +194,7 @@ pub(crate) fn demux(
             }
         }
     }
+    shared.notices(input.take_notices());
     if let Some(video) = video {
         video.finish();
     }
@@ -239,10 +241,7 @@ pub(crate) fn decode(
             pictures.send(picture)?;
         }
     }
-    if decoder.errors() > 0 {
-        let count = decoder.errors();
-        (shared.on_event)(Event::Notice(format!("{count} damaged packets of the video could not be decoded whole")));
-    }
+    shared.notices(decoder.notices());
     pictures.finish();
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod common;
+mod formats;
 mod golden;
 mod measure;
 mod resume;

@@ -80,7 +80,11 @@ pub fn read(path: &Path, limit: usize, keep: bool) -> Read {
 }
 
 pub fn read_input(input: &Input, limit: usize, keep: bool) -> Read {
-    let mut demuxer = Demuxer::open(input, &ReadOptions::default()).unwrap();
+    read_with(input, &ReadOptions::default(), limit, keep)
+}
+
+pub fn read_with(input: &Input, options: &ReadOptions, limit: usize, keep: bool) -> Read {
+    let mut demuxer = Demuxer::open(input, options).unwrap();
     let mut decoder = demuxer.decoder().unwrap();
     let video = demuxer.info().video.unwrap();
     let mut all = Read { times: Vec::new(), durations: Vec::new(), pictures: Vec::new(), errors: 0 };
@@ -129,7 +133,7 @@ pub fn recode_with(
     let plan = OutputVideo::plan(demuxer.info(), video.size, output, options)?;
     let mut notices = plan.notices.clone();
     let mut chain = Chain {
-        to_rgb: ToRgb::new(&video)?,
+        to_rgb: ToRgb::new(&video)?.keep_alpha(plan.format.alpha),
         to_yuv: ToYuv::new(video.size, &plan)?,
         encoder: Encoder::new(&plan, output, options)?,
         frames: 0,
