@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and tells what it measured")]
 
 mod bad_input;
+mod batch;
 mod common;
 mod golden;
 mod measure;
+mod models;
+mod preview;
 mod upscale;
 mod windows;
