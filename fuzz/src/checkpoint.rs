@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use framelift_engine::Precision;
-use framelift_engine::reference::ReferenceEngine;
+use framelift::Precision;
+use framelift::engine::reference::ReferenceEngine;
 use framelift_nets::{Checkpoint, detect};
 
 /// Reads a file as a checkpoint; of one that is whole, prepares the network.

@@ -2,10 +2,9 @@
 
 use std::sync::OnceLock;
 
-use framelift_engine::Precision;
-use framelift_frame::Size;
+use framelift::{Offload, Precision, Size, Target, WindowOptions};
 use framelift_nets::{Checkpoint, Descriptor, detect};
-use framelift_pipeline::{Offload, Room, SessionPlan, Stream, Target, WindowOptions};
+use framelift_pipeline::{Room, SessionPlan, Stream};
 use framelift_shots::Grid;
 use framelift_testkit::synth;
 
@@ -47,7 +46,8 @@ fn descriptors() -> &'static [Descriptor] {
             synth::to_safetensors(&synth::basicvsr_plusplus(16, 1, false)),
             synth::to_safetensors(&synth::basicvsr_plusplus(16, 1, true)),
         ];
-        let read = |file: &[u8]| Some(detect(&Checkpoint::from_bytes("synthetic", file).ok()?).ok()?.descriptor().clone());
+        let read =
+            |file: &[u8]| Some(detect(&Checkpoint::from_bytes("synthetic", file).ok()?).ok()?.descriptor().clone());
         let mut all: Vec<Descriptor> = files.iter().filter_map(|file| read(file)).collect();
         let lift = framelift_nets::builtin::checkpoint("lift-x4").and_then(Result::ok);
         all.extend(lift.and_then(|lift| detect(&lift).ok()).map(|detected| detected.descriptor().clone()));
@@ -76,7 +76,10 @@ pub(crate) fn run(bytes: &[u8]) {
     match SessionPlan::choose(&stream, &options, room) {
         Ok(plan) => {
             assert!(plan.memory_bytes <= room.memory_bytes, "{plan:?} in {room:?}");
-            assert!(plan.window.is_none_or(|window| window.scratch_bytes <= room.scratch_bytes), "{plan:?} in {room:?}");
+            assert!(
+                plan.window.is_none_or(|window| window.scratch_bytes <= room.scratch_bytes),
+                "{plan:?} in {room:?}"
+            );
             assert!(plan.tiles.0 * plan.tiles.1 >= 1 && !plan.tile.is_empty(), "{plan:?}");
             assert!(plan.tile.width <= plan.padded.width && plan.tile.height <= plan.padded.height, "{plan:?}");
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use framelift_media::{Demuxer, Input, MediaError, ReadOptions, ToRgb};
+use framelift::media::{Demuxer, Input, MediaError, ReadOptions, ToRgb};
 
 /// Frames that are decoded of a film.
 const FRAMES: usize = 4;

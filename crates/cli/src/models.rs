@@ -86,7 +86,7 @@ fn list(json: bool) -> Result<(), Failure> {
         if here.is_empty() {
             continue;
         }
-        out(&format!("{title}"));
+        out(&title);
         for Line { name, purpose, licence, .. } in here {
             out(&format!("  {name}"));
             out(&format!("      {purpose}"));
