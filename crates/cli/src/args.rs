@@ -18,15 +18,17 @@ pub(crate) struct Cli {
     pub(crate) verbose: u8,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 2 usage, 3 bad input, 4 limits (memory, size), 5 device, \
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 some films of a batch failed, 2 usage, 3 bad input, 4 limits (memory, size), 5 device, \
 6 output or disk, 70 bug, 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Upscale a film, keeping its sound, subtitles, chapters, timestamps and colours
+    /// Upscale a film, or all films of a folder, keeping sound, subtitles, chapters, timestamps and colours
     Upscale(Box<Upscale>),
     /// Say how far the job that makes an output is, whether it is at work or was stopped
     Status(Status),
+    /// Upscale a few seconds of a film with one or several models, side by side or with a wipe, to choose before a long run
+    Preview(Preview),
     /// Say what a film holds and how framelift reads it
     Probe(Probe),
     /// The models at hand, and what a checkpoint file is
@@ -42,16 +44,24 @@ pub(crate) enum Command {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Of a folder, or of several inputs, one film is made after another. Folders and names are kept; \
+a name that two films would share keeps their old extensions. Films are told by their extensions, numbered pictures are \
+one film, and what is neither is left out, and said. A film whose result is there already (whole, of the size asked for \
+and not older than the film) is skipped, so that the same command goes on where the last one stopped; --overwrite makes \
+all again. A film that fails does not stop the others."
+)]
 pub(crate) struct Upscale {
-    /// A film, a URL, `-` for y4m on stdin, or an image pattern such as frames/%08d.png
-    pub(crate) input: String,
+    /// A film, a URL, `-` for y4m on stdin, an image pattern such as frames/%08d.png, or a folder of films; or several
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) inputs: Vec<String>,
 
-    /// MP4, MKV, MOV, WebM or y4m by its extension, `-` for y4m on stdout, or a PNG pattern
+    /// MP4, MKV, MOV, WebM or y4m by its extension, `-` for y4m on stdout, or a PNG pattern; a folder for several films
     /// [default: beside the input, with the model's name]
     #[arg(short, long)]
     pub(crate) output: Option<String>,
 
-    /// A model at hand: lift, lift-x4, lift-x2, bicubic, lanczos
+    /// A model at hand: lift, lift-x4, lift-x2, bicubic, lanczos, or one that was installed (framelift models list)
     /// [default: lift; ×4 up to 576 lines, ×2 above]
     #[arg(short, long, conflicts_with = "weights", help_heading = "Model")]
     pub(crate) model: Option<String>,
@@ -60,17 +70,17 @@ pub(crate) struct Upscale {
     #[arg(short, long, value_name = "FILE", help_heading = "Model")]
     pub(crate) weights: Option<PathBuf>,
 
-    /// Denoise strength of realesr-general-x4v3, 0 to 1: mixes in the wdn checkpoint that lies beside --weights
-    #[arg(long, value_name = "STRENGTH", requires = "weights", value_parser = up_to(1.0), help_heading = "Model")]
+    /// Denoise strength of realesr-general-x4v3, 0 to 1: mixes in the wdn checkpoint that lies beside it
+    #[arg(long, value_name = "STRENGTH", value_parser = up_to(1.0), help_heading = "Model")]
     pub(crate) denoise: Option<f32>,
 
-    /// The wdn checkpoint, where it does not lie beside --weights
+    /// The wdn checkpoint, where it does not lie beside the other
     #[arg(long, value_name = "FILE", requires = "denoise", help_heading = "Model")]
     pub(crate) denoise_weights: Option<PathBuf>,
 
     /// RealBasicVSR cleans frames up to three times, until they change by less than this, in steps of 1/255
     /// [default: 255, which is once; its authors measure with 5]
-    #[arg(long, value_name = "STEPS", requires = "weights", value_parser = up_to(255.0), help_heading = "Model")]
+    #[arg(long, value_name = "STEPS", value_parser = up_to(255.0), help_heading = "Model")]
     pub(crate) cleaning_threshold: Option<f32>,
 
     /// Frames that a network of past and future frames makes at a time; 0 for one window over each shot
@@ -156,6 +166,10 @@ pub(crate) struct Upscale {
     #[arg(long, help_heading = "Output")]
     pub(crate) overwrite: bool,
 
+    /// Write down as JSON what was done: plans, frames, times, notes and failures of every film
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<PathBuf>,
+
     /// How progress is shown, on stderr
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, help_heading = "Output")]
     pub(crate) progress: ProgressMode,
@@ -183,6 +197,77 @@ pub(crate) struct Keeping {
     /// The most disk that the job may take at once, such as 100GiB: its pieces and the output, about twice the output
     #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Going on after a stop")]
     pub(crate) disk: Option<usize>,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Bicubic interpolation is always one of the pictures: the yardstick. The piece goes through the same \
+stages as the whole film would, encoder apart. At the end it is said how long the whole film would take with each model."
+)]
+pub(crate) struct Preview {
+    /// A film, a URL, or an image pattern
+    pub(crate) input: String,
+
+    /// Where the piece begins, or the moment of the picture: seconds, M:SS or H:MM:SS [default: the middle of the film]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) at: Option<Duration>,
+
+    /// How long the piece is
+    #[arg(long, value_name = "N", default_value_t = 4.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+
+    /// MKV, MP4, MOV or WebM by its extension, or .png for one picture [default: beside the input, as film.preview.mkv]
+    #[arg(short, long)]
+    pub(crate) output: Option<String>,
+
+    /// A model at hand; several are put into one picture [default: lift]
+    #[arg(short, long)]
+    pub(crate) model: Vec<String>,
+
+    /// A checkpoint file (.pth, .safetensors); several are put into one picture
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) weights: Vec<PathBuf>,
+
+    /// Pictures beside each other, or one picture parted by lines that move to and fro
+    #[arg(long, value_enum, default_value_t = LayoutChoice::Side)]
+    pub(crate) layout: LayoutChoice,
+
+    /// The point around which pictures are cropped where whole ones do not fit, in parts of width and height
+    #[arg(long, value_name = "X,Y", default_value = "0.5,0.5", value_parser = point)]
+    pub(crate) focus: (f64, f64),
+
+    /// Size of each result: the input's times this [default: the scale of the largest model]
+    #[arg(long, value_name = "FACTOR", conflicts_with = "size", value_parser = factor)]
+    pub(crate) scale: Option<f64>,
+
+    /// Size of each result: WxH, or the shorter side as 720p, 1080p, 1440p, 4k, 8k
+    #[arg(long, value_parser = size)]
+    pub(crate) size: Option<Target>,
+
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+
+    /// The most memory to use in all, such as 4GiB [default: three quarters of what is free]
+    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Device")]
+    pub(crate) memory: Option<usize>,
+
+    /// Frames a second of an image sequence, such as 25 or 24000/1001
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub(crate) frame_rate: Option<(i32, i32)>,
+
+    /// Replace the output if it exists
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    /// How progress is shown, on stderr
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
+    pub(crate) progress: ProgressMode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LayoutChoice {
+    Side,
+    Wipe,
 }
 
 /// Where and how precisely to compute.
@@ -267,6 +352,11 @@ pub(crate) struct Probe {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Checkpoints are installed in `models` below FRAMELIFT_DATA_DIR, else below the system's folder of \
+user data. FRAMELIFT_MODELS_MIRROR names an address to fetch from in place of the authors' pages; sizes and hashes are \
+checked all the same."
+)]
 pub(crate) struct Models {
     #[command(subcommand)]
     pub(crate) command: Option<ModelsCommand>,
@@ -274,7 +364,7 @@ pub(crate) struct Models {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelsCommand {
-    /// List the models built in
+    /// List the models built in, those installed, and those that can be fetched, with what each is good for
     List {
         /// As a JSON array
         #[arg(long)]
@@ -287,6 +377,29 @@ pub(crate) enum ModelsCommand {
         /// As a JSON object
         #[arg(long)]
         json: bool,
+    },
+    /// Install a checkpoint file, so that --model finds it by name: it is checked and copied into the user's data folder
+    Add {
+        /// A checkpoint (.pth, .safetensors); the file's name becomes the model's
+        file: PathBuf,
+        /// Replace another checkpoint of the same name
+        #[arg(long)]
+        overwrite: bool,
+    },
+    /// Download a published checkpoint from its authors' release page, check it and install it
+    #[cfg(feature = "fetch")]
+    Fetch {
+        /// Names, as `framelift models list` gives them
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// How progress is shown, on stderr
+        #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
+        progress: ProgressMode,
+    },
+    /// Remove a checkpoint that was installed
+    Remove {
+        /// Its name
+        name: String,
     },
 }
 
@@ -445,6 +558,12 @@ fn seconds(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|&v: &f64| v > 0.0 && v <= 3600.0).ok_or_else(|| "seconds over 0 are wanted".to_owned())
 }
 
+fn point(text: &str) -> Result<(f64, f64), String> {
+    let wanted = || "two numbers from 0 to 1 are wanted, such as 0.5,0.3".to_owned();
+    let part = |text: &str| text.trim().parse().ok().filter(|v| (0.0..=1.0).contains(v));
+    text.split_once(',').and_then(|(x, y)| Some((part(x)?, part(y)?))).ok_or_else(wanted)
+}
+
 fn exact_size(text: &str) -> Result<Size, String> {
     let parsed = text.split_once(['x', 'X']).and_then(|(w, h)| Some(Size::new(w.parse().ok()?, h.parse().ok()?)));
     parsed.filter(|size| !size.is_empty()).ok_or_else(|| "WxH is wanted, such as 640x360".to_owned())
@@ -553,6 +672,14 @@ mod tests {
         assert_eq!(size("640x360").unwrap(), Target::Exact(Size::new(640, 360)));
         for bad in ["", "0x9", "9", "axb", "-1x5", "p"] {
             assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn points() {
+        assert_eq!(point("0.5, 1").unwrap(), (0.5, 1.0));
+        for bad in ["", "1", "0.5,2", "a,b", "NaN,0", "-0.1,0"] {
+            assert!(point(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,12 +1,17 @@
 //! The command `framelift`: arguments, progress and errors for people and machines, exit codes.
 
 mod args;
+mod batch;
 mod bench;
 mod degrade;
 mod demo;
+mod font;
 mod measure;
 mod models;
+mod png_file;
+mod preview;
 mod probe;
+mod record;
 mod report;
 mod status;
 mod upscale;
@@ -28,10 +33,15 @@ fn main() -> ExitCode {
         }
     };
     log(cli.verbose);
-    let json = matches!(&cli.command, Command::Upscale(args) if args.progress == ProgressMode::Json);
+    let json = match &cli.command {
+        Command::Upscale(args) => args.progress == ProgressMode::Json,
+        Command::Preview(args) => args.progress == ProgressMode::Json,
+        _ => false,
+    };
     let run = || match &cli.command {
         Command::Upscale(args) => upscale::upscale(args),
         Command::Status(args) => status::status(args),
+        Command::Preview(args) => preview::preview(args),
         Command::Probe(args) => probe::probe(args),
         Command::Models(args) => models::models(args),
         Command::Bench(args) => bench::bench(args),
@@ -43,7 +53,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             report::failure(&failure, json);
-            ExitCode::from(failure.kind().exit_code())
+            ExitCode::from(failure.exit_code())
         }
     }
 }
@@ -55,13 +65,19 @@ pub(crate) enum Failure {
     Library(Error),
     /// A fault found by the command line itself.
     Command(ErrorKind, String),
+    /// Films of a batch that failed, told one by one before.
+    SomeFailed(String),
 }
 
+/// The exit code of a batch of which some films failed.
+const SOME_FAILED: u8 = 1;
+
 impl Failure {
-    fn kind(&self) -> ErrorKind {
+    fn exit_code(&self) -> u8 {
         match self {
-            Self::Library(error) => error.kind(),
-            Self::Command(kind, _) => *kind,
+            Self::Library(error) => error.kind().exit_code(),
+            Self::Command(kind, _) => kind.exit_code(),
+            Self::SomeFailed(_) => SOME_FAILED,
         }
     }
 }
@@ -70,7 +86,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Library(error) => error.fmt(f),
-            Self::Command(_, message) => f.write_str(message),
+            Self::Command(_, message) | Self::SomeFailed(message) => f.write_str(message),
         }
     }
 }

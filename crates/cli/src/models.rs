@@ -2,34 +2,129 @@
 
 use std::path::Path;
 
-use framelift::{Descriptor, Model, Precision, Reach, Size};
+use framelift::{Descriptor, Installed, Model, ModelFolder, Precision, Reach, Size};
 use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::args::{Models, ModelsCommand};
 use crate::report::{human_bytes, out};
 
+#[cfg(feature = "fetch")]
+mod fetch;
+
 pub(crate) fn models(args: &Models) -> Result<(), Failure> {
     match &args.command {
         None => list(false),
         Some(ModelsCommand::List { json }) => list(*json),
         Some(ModelsCommand::Show { model, json }) => show(model, *json),
+        Some(ModelsCommand::Add { file, overwrite }) => add(file, *overwrite),
+        #[cfg(feature = "fetch")]
+        Some(ModelsCommand::Fetch { names, progress }) => fetch::fetch(names, *progress),
+        Some(ModelsCommand::Remove { name }) => remove(name),
+    }
+}
+
+/// A model of the list: where it is, its name, what it is good for, its licence, and its size to download where that is
+/// known.
+struct Line {
+    state: &'static str,
+    name: String,
+    purpose: String,
+    licence: String,
+    json: Value,
+}
+
+impl Line {
+    fn of(state: &'static str, model: &Model, name: &str, file: Option<&Path>) -> Self {
+        let licence = model.descriptor().map_or(Some("none needed"), |d| d.licence.as_deref());
+        let mut json = as_json(model);
+        json["name"] = json!(name);
+        json["state"] = json!(state);
+        json["file"] = json!(file.map(|file| file.to_string_lossy()));
+        Self {
+            state,
+            name: name.to_owned(),
+            purpose: model.purpose().to_owned(),
+            licence: licence.unwrap_or("not stated in the file").to_owned(),
+            json,
+        }
+    }
+
+    /// A checkpoint that is installed and cannot be read any more.
+    fn broken(there: &Installed, what: &str) -> Self {
+        let json = json!({"name": there.name, "state": "broken", "file": there.file.to_string_lossy(), "error": what});
+        Self { state: "installed", name: there.name.clone(), purpose: what.to_owned(), licence: "unknown".into(), json }
     }
 }
 
 fn list(json: bool) -> Result<(), Failure> {
-    let models: Vec<Model> = Model::names().iter().map(|name| Model::named(name)).collect::<Result<_, _>>()?;
+    let folder = ModelFolder::of_user();
+    let mut lines = Vec::new();
+    for name in Model::names() {
+        lines.push(Line::of("builtin", &Model::named(name)?, name, None));
+    }
+    for there in folder.as_ref().map_or_else(|_| Ok(Vec::new()), ModelFolder::list).map_err(framelift::Error::from)? {
+        lines.push(match Model::open(&there.file) {
+            Ok(model) => Line::of("installed", &model, &there.name, Some(&there.file)),
+            Err(error) => Line::broken(&there, &error.to_string()),
+        });
+    }
+    #[cfg(feature = "fetch")]
+    lines.extend(fetch::lines(&lines));
     if json {
-        out(&format!("{:#}", Value::Array(models.iter().map(as_json).collect())));
+        out(&format!("{:#}", Value::Array(lines.into_iter().map(|line| line.json).collect())));
         return Ok(());
     }
-    for model in &models {
-        out(&format!("{:<10} {}", model.name(), model.purpose()));
+    let place = folder.map_or_else(|_| String::new(), |folder| format!(" in {}", folder.path().display()));
+    let sections = [
+        ("builtin", "built in".to_owned()),
+        ("installed", format!("installed{place}")),
+        ("fetchable", "to fetch from their authors: framelift models fetch NAME".to_owned()),
+    ];
+    for (state, title) in sections {
+        let here: Vec<&Line> = lines.iter().filter(|line| line.state == state).collect();
+        if here.is_empty() {
+            continue;
+        }
+        out(&title);
+        for Line { name, purpose, licence, .. } in here {
+            out(&format!("  {name}"));
+            out(&format!("      {purpose}"));
+            out(&format!("      licence: {licence}"));
+        }
+        out("");
     }
-    out("");
     out(
-        "Checkpoint files are used with `framelift upscale --weights FILE`; `framelift models show FILE` says what one is.",
+        "`framelift models add FILE` installs a checkpoint, `upscale --weights FILE` uses one as it lies, `models show` says what one is.",
     );
+    Ok(())
+}
+
+fn add(file: &Path, overwrite: bool) -> Result<(), Failure> {
+    let folder = ModelFolder::of_user().map_err(framelift::Error::from)?;
+    told(&folder.add(file, overwrite)?)
+}
+
+fn remove(name: &str) -> Result<(), Failure> {
+    if Model::names().contains(&name) || name == "lift" {
+        let message = format!("{name} is built in and cannot be removed");
+        return Err(Failure::Command(framelift::ErrorKind::Usage, message));
+    }
+    let folder = ModelFolder::of_user().map_err(framelift::Error::from)?;
+    let removed = folder.remove(name).map_err(framelift::Error::from)?;
+    out(&format!("{} is removed ({})", removed.name, removed.file.display()));
+    Ok(())
+}
+
+/// Says what was installed and how it is used.
+fn told(installed: &Installed) -> Result<(), Failure> {
+    let model = Model::open(&installed.file)?;
+    out(&format!("{} is installed: {}", installed.name, installed.file.display()));
+    if let Some(d) = model.descriptor() {
+        out(&format!("  {} ({}), x{}: {}", d.architecture, d.variant, d.scale, model.purpose()));
+        out(&format!("  licence: {}", d.licence.as_deref().unwrap_or("not stated in the file")));
+    }
+    out(&format!("  use it with: framelift upscale FILM --model {}", installed.name));
     Ok(())
 }
 

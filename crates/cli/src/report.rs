@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use framelift::{Event, Plan, Progress, Summary, WindowPlan};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::args::ProgressMode;
@@ -25,7 +25,7 @@ pub(crate) fn err(line: &str) {
 /// Says why the command failed.
 pub(crate) fn failure(failure: &Failure, json: bool) {
     if json {
-        let event = json!({"event": "error", "message": failure.to_string(), "exit_code": failure.kind().exit_code()});
+        let event = json!({"event": "error", "message": failure.to_string(), "exit_code": failure.exit_code()});
         err(&event.to_string());
     } else {
         err(&format!("framelift: {failure}"));
@@ -38,9 +38,22 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 /// Time between lines of JSON progress; the first and the last frame always have one.
 const JSON_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Shows the events of a run.
+/// Which film of a batch is worked on, and how far the whole batch is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// The film's number, from 1, and how many there are.
+    film: (usize, usize),
+    share: Option<f64>,
+    left: Option<Duration>,
+}
+
+/// Shows the events of a run, or of one run after another.
 pub(crate) struct Reporter {
     mode: Mode,
+    /// In a batch, where it is.
+    place: Mutex<Option<Place>>,
+    /// When the film will be made, by the last that was told.
+    end: Mutex<Option<Instant>>,
     last_line: Mutex<Option<Instant>>,
     /// The latest progress, where it was not shown.
     unshown: Mutex<Option<Progress>>,
@@ -61,7 +74,64 @@ impl Reporter {
             ProgressMode::Json => Mode::Json,
             ProgressMode::None => Mode::None,
         };
-        Self { mode, last_line: Mutex::new(None), unshown: Mutex::new(None) }
+        Self {
+            mode,
+            place: Mutex::new(None),
+            end: Mutex::new(None),
+            last_line: Mutex::new(None),
+            unshown: Mutex::new(None),
+        }
+    }
+
+    /// From here on, film `number` of `count` is worked on.
+    pub(crate) fn film(&self, number: usize, count: usize) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Place { film: (number, count), ..Place::default() });
+        *self.unshown.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.last_line.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Mode::Bar(bar) = &self.mode {
+            bar.set_position(0);
+            bar.set_message("");
+        }
+    }
+
+    /// How far the whole batch is, and how long it will take, where known.
+    pub(crate) fn whole(&self, share: Option<f64>, left: Option<Duration>) {
+        if let Some(place) = &mut *self.place.lock().unwrap_or_else(PoisonError::into_inner) {
+            (place.share, place.left) = (share, left);
+        }
+    }
+
+    /// Where the batch is; `None` for a film by itself.
+    fn place(&self) -> Option<Place> {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A line for people, which says of a batch which film it is about.
+    fn line(&self, text: &str) {
+        let text = match self.place() {
+            Some(Place { film: (number, count), .. }) => format!("[{number}/{count}] {text}"),
+            None => text.to_owned(),
+        };
+        match &self.mode {
+            Mode::Bar(bar) => bar.suspend(|| err(&text)),
+            Mode::Plain => err(&text),
+            Mode::Json | Mode::None => {}
+        }
+    }
+
+    /// A line for machines, which says of a batch which film it is about and how far the whole is.
+    fn object(&self, mut event: Value) {
+        if let Some(Place { film, share, left }) = self.place() {
+            event["film"] = json!(film.0);
+            event["films"] = json!(film.1);
+            if event["event"] == "progress" {
+                event["batch_done"] = json!(share);
+                event["batch_eta_s"] = json!(left.map(|left| left.as_secs_f64()));
+            }
+        }
+        err(&event.to_string());
     }
 
     pub(crate) fn event(&self, event: &Event) {
@@ -77,9 +147,20 @@ impl Reporter {
 
     /// What is about to happen, in a line.
     pub(crate) fn heading(&self, text: &str) {
-        match &self.mode {
-            Mode::Bar(_) | Mode::Plain => err(text),
-            Mode::Json | Mode::None => {}
+        self.line(text);
+    }
+
+    /// A last word for people that is of no single film.
+    pub(crate) fn whole_run(&self, text: &str) {
+        if matches!(self.mode, Mode::Bar(_) | Mode::Plain) {
+            err(text);
+        }
+    }
+
+    /// Something for machines only.
+    pub(crate) fn machine(&self, event: Value) {
+        if matches!(self.mode, Mode::Json) {
+            self.object(event);
         }
     }
 
@@ -88,22 +169,13 @@ impl Reporter {
         match &self.mode {
             Mode::Bar(_) | Mode::Plain => {
                 let frames = frames.map_or_else(|| "frames".to_owned(), |n| format!("{n} frames"));
-                err(&format!("{input} -> {output}, {frames}, encoder {encoder}, {}", memory(plan)));
+                self.line(&format!("{input} -> {output}, {frames}, encoder {encoder}, {}", memory(plan)));
             }
-            Mode::Json => err(&json!({
-                "event": "started", "input": input.to_string(), "output": output.to_string(),
-                "frames_total": frames, "frames_before": plan.frames_before, "encoder": encoder, "memory_bytes": plan.memory_bytes,
-                "memory_limit_bytes": plan.memory_limit_bytes, "shots": plan.shots,
-                "window": plan.window.map(|w| json!({
-                    "body": w.body, "context": w.context, "still": w.still.map(|(body, context)| json!({
-                        "body": body, "context": context,
-                    })), "store_bytes": w.store_bytes, "scratch_bytes": w.scratch_bytes,
-                })),
-                "tiles": plan.tiles.map(|(columns, rows, tile)| json!({
-                    "columns": columns, "rows": rows, "size": tile.to_string(),
-                })),
-            })
-            .to_string()),
+            Mode::Json => {
+                let mut event = plan_json(plan);
+                event["event"] = json!("started");
+                self.object(event);
+            }
             Mode::None => {}
         }
         if let (Mode::Bar(bar), Some(frames)) = (&self.mode, frames) {
@@ -113,9 +185,8 @@ impl Reporter {
 
     fn notice(&self, notice: &str) {
         match &self.mode {
-            Mode::Bar(bar) => bar.suspend(|| err(&format!("note: {notice}"))),
-            Mode::Plain => err(&format!("note: {notice}")),
-            Mode::Json => err(&json!({"event": "notice", "message": notice}).to_string()),
+            Mode::Bar(_) | Mode::Plain => self.line(&format!("note: {notice}")),
+            Mode::Json => self.object(json!({"event": "notice", "message": notice})),
             Mode::None => {}
         }
     }
@@ -124,9 +195,9 @@ impl Reporter {
     fn window(&self, done: f64) {
         let percent = (done * 100.0).round();
         match &self.mode {
-            Mode::Bar(bar) => bar.set_message(format!("window {percent} %")),
-            Mode::Plain if self.due(PLAIN_INTERVAL) => err(&format!("window {percent} %")),
-            Mode::Json if self.due(JSON_INTERVAL) => err(&json!({"event": "window", "done": done}).to_string()),
+            Mode::Bar(bar) => bar.set_message(format!("window {percent} %{}", self.left_text())),
+            Mode::Plain if self.due(PLAIN_INTERVAL) => self.line(&format!("window {percent} %{}", self.left_text())),
+            Mode::Json if self.due(JSON_INTERVAL) => self.object(json!({"event": "window", "done": done})),
             _ => {}
         }
     }
@@ -136,13 +207,15 @@ impl Reporter {
         let percent = (done * 100.0).round();
         match &self.mode {
             Mode::Bar(bar) => bar.set_message(format!("putting the film together, {percent} %")),
-            Mode::Plain if self.due(PLAIN_INTERVAL) => err(&format!("putting the film together, {percent} %")),
-            Mode::Json if self.due(JSON_INTERVAL) => err(&json!({"event": "joining", "done": done}).to_string()),
+            Mode::Plain if self.due(PLAIN_INTERVAL) => self.line(&format!("putting the film together, {percent} %")),
+            Mode::Json if self.due(JSON_INTERVAL) => self.object(json!({"event": "joining", "done": done})),
             _ => {}
         }
     }
 
     fn progress(&self, progress: &Progress) {
+        let end = progress.eta.and_then(|eta| Instant::now().checked_add(eta));
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
         let Progress { frames_done, frames_total, position, fps, eta, .. } = progress;
         match &self.mode {
             Mode::Bar(bar) => {
@@ -151,13 +224,15 @@ impl Reporter {
                 }
                 bar.set_position(*frames_done);
                 let eta = eta.map_or_else(String::new, |eta| format!(", {} left", human_time(eta)));
-                bar.set_message(format!("{position}  {fps:.2} fps{eta}"));
+                bar.set_message(format!("{position}  {fps:.2} fps{eta}{}", self.whole_text()));
             }
-            Mode::Plain if self.due(PLAIN_INTERVAL) => err(&plain(progress)),
+            Mode::Plain if self.due(PLAIN_INTERVAL) => {
+                self.line(&format!("{}{}", plain(progress), self.whole_text()));
+            }
             Mode::Json => {
                 let due = self.due(JSON_INTERVAL);
                 if due {
-                    err(&progress_json(progress, *frames_total));
+                    self.object(progress_json(progress, *frames_total));
                 }
                 *self.unshown.lock().unwrap_or_else(PoisonError::into_inner) = (!due).then_some(*progress);
             }
@@ -186,21 +261,23 @@ impl Reporter {
         };
         match &self.mode {
             Mode::Bar(bar) => {
-                bar.finish_and_clear();
-                err(&done());
-            }
-            Mode::Plain => err(&done()),
-            Mode::Json => {
-                if let Some(last) = self.unshown.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                    err(&progress_json(&last, Some(*frames)));
+                if self.place().is_none() {
+                    bar.finish_and_clear();
                 }
-                err(&json!({
+                self.line(&done());
+            }
+            Mode::Plain => self.line(&done()),
+            Mode::Json => {
+                let last = self.unshown.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(last) = last {
+                    self.object(progress_json(&last, Some(*frames)));
+                }
+                self.object(json!({
                     "event": "finished", "output": output, "frames": frames, "frames_before": frames_before, "size": size.to_string(),
                     "elapsed_s": elapsed.as_secs_f64(), "first_frame_s": first_frame.as_secs_f64(),
                     "network_s": network.as_secs_f64(), "fps": fps, "shots": shots,
                     "peak_resident_bytes": peak_resident_bytes,
-                })
-                .to_string());
+                }));
             }
             Mode::None => {}
         }
@@ -213,6 +290,26 @@ impl Reporter {
         }
     }
 
+    /// `, 3 min 20 s left`, counted on from the last time that was told, and how far a batch is.
+    fn left_text(&self) -> String {
+        let end = *self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = end.map(|end| format!(", {} left", human_time(end.saturating_duration_since(Instant::now()))));
+        format!("{}{}", left.unwrap_or_default(), self.whole_text())
+    }
+
+    /// `; all 34 %, 2 h 05 min left`, in a batch.
+    fn whole_text(&self) -> String {
+        let Some(Place { share, left, .. }) = self.place() else { return String::new() };
+        let mut text = String::new();
+        if let Some(share) = share {
+            let _ = write!(text, "; all {:.0} %", share * 100.0);
+        }
+        if let Some(left) = left {
+            let _ = write!(text, "{}{} left", if text.is_empty() { "; all " } else { ", " }, human_time(left));
+        }
+        text
+    }
+
     fn due(&self, interval: Duration) -> bool {
         let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
         let due = last.is_none_or(|at| at.elapsed() >= interval);
@@ -221,6 +318,23 @@ impl Reporter {
         }
         due
     }
+}
+
+/// What a run is going to do.
+pub(crate) fn plan_json(plan: &Plan) -> Value {
+    json!({
+        "input": plan.input.to_string(), "output": plan.output.to_string(),
+        "frames_total": plan.frames, "frames_before": plan.frames_before, "encoder": plan.encoder, "memory_bytes": plan.memory_bytes,
+        "memory_limit_bytes": plan.memory_limit_bytes, "shots": plan.shots,
+        "window": plan.window.map(|w| json!({
+            "body": w.body, "context": w.context, "still": w.still.map(|(body, context)| json!({
+                "body": body, "context": context,
+            })), "store_bytes": w.store_bytes, "scratch_bytes": w.scratch_bytes,
+        })),
+        "tiles": plan.tiles.map(|(columns, rows, tile)| json!({
+            "columns": columns, "rows": rows, "size": tile.to_string(),
+        })),
+    })
 }
 
 /// How a run goes about its memory: `window of 40 + 2x12 frames, features in memory, about 3.1 GiB of 4.0 GiB`.
@@ -255,13 +369,12 @@ fn bar() -> ProgressBar {
     bar
 }
 
-fn progress_json(progress: &Progress, frames_total: Option<u64>) -> String {
+fn progress_json(progress: &Progress, frames_total: Option<u64>) -> Value {
     json!({
         "event": "progress", "frames_done": progress.frames_done, "frames_total": frames_total,
         "position_s": progress.position.seconds(), "fps": progress.fps,
         "eta_s": progress.eta.map(|eta| eta.as_secs_f64()), "elapsed_s": progress.elapsed.as_secs_f64(),
     })
-    .to_string()
 }
 
 fn plain(progress: &Progress) -> String {

@@ -1,105 +1,216 @@
 //! `framelift upscale`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::{Path, is_separator};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use framelift::media::Output;
 use framelift::{
-    CancelToken, CopyPolicy, DeviceOptions, ErrorKind, Model, Precision, ReadOptions, Upscaler, WriteOptions,
+    Batch, BatchError, BatchFilm, CancelToken, CopyPolicy, DeviceOptions, Error, ErrorKind, Model, PartSpec, Place,
+    Precision, ReadOptions, Target, Upscaler, WindowOptions, WriteOptions, output_beside,
 };
 
-use crate::Failure;
-use crate::args::{Compute, PrecisionChoice, Upscale};
+use crate::args::{Compute, Keeping, PrecisionChoice, Upscale};
+use crate::record::Records;
 use crate::report::Reporter;
+use crate::{Failure, batch};
 
 /// After Ctrl-C a stage may be deep in a frame; past this the process ends without it.
 const GRACE: Duration = Duration::from_millis(900);
 
 pub(crate) fn upscale(args: &Upscale) -> Result<(), Failure> {
-    let model = model(args)?;
-    let output = match &args.output {
-        Some(output) => output.clone(),
-        None => default_output(&args.input, args.model.as_deref().unwrap_or("lift"), args.weights.as_deref())?,
-    };
-    let write = WriteOptions {
-        codec: args.codec.clone(),
-        crf: args.crf,
-        preset: args.preset.clone(),
-        encoder_options: args.encoder_options.clone().unwrap_or_default().0,
-        copy: CopyPolicy::parse(&args.copy)?,
-        png16: args.png16,
-        overwrite: args.overwrite,
-        ..WriteOptions::default()
-    };
-    let mut read = ReadOptions { deinterlace: args.deinterlace.into(), ..ReadOptions::default() };
-    if let Some(rate) = args.frame_rate {
-        read.sequence_rate = rate;
-    }
-    let mut device = device(&args.compute)?;
-    device.memory_limit_bytes = args.memory;
-
-    let reporter = Arc::new(Reporter::new(args.progress));
-    let name = model.as_ref().map_or("lift", Model::name);
-    reporter.heading(&format!("{} -> {output} with {name}", args.input));
-    let events = Arc::clone(&reporter);
-    let cancel = CancelToken::new();
-    let mut upscaler = Upscaler::new(&args.input, &output)
-        .part(args.part())
-        .shots(!args.no_shots)
-        .windows(args.windows())
-        .device(device)
-        .read(read)
-        .write(write)
-        .resume(!args.keeping.no_resume)
-        .fresh(args.keeping.fresh)
-        .cancel(&cancel)
-        .on_event(move |event| events.event(&event));
-    if let Some(model) = model {
-        upscaler = upscaler.model(model);
-    }
-    if let Some(target) = args.target() {
-        upscaler = upscaler.target(target);
-    }
-    if let Some(frames) = args.keeping.piece {
-        upscaler = upscaler.piece_frames(frames);
-    }
-    if let Some(bytes) = args.keeping.disk {
-        upscaler = upscaler.disk_limit_bytes(bytes as u64);
-    }
-    let result = run_until_interrupt(cancel, move || upscaler.run());
-    match result {
-        Outcome::Done(Ok(summary)) => {
-            reporter.finished(&output, &summary);
-            Ok(())
-        }
-        Outcome::Done(Err(error)) => {
-            reporter.abandon();
-            Err(error.into())
-        }
-        Outcome::Panicked => {
-            reporter.abandon();
-            framelift::discard_partial_outputs();
-            Err(crate::bug())
-        }
-        Outcome::Overdue => {
-            reporter.abandon();
-            framelift::discard_partial_outputs();
-            let message = match framelift::status(&output) {
-                Ok(Some(status)) if status.frames_done > 0 => format!(
-                    "interrupted; the first {} frames are kept in {}, the same command goes on from there",
-                    status.frames_done,
-                    status.folder.display()
-                ),
-                _ => "interrupted; nothing was left under the output's name".to_owned(),
+    let settings = Settings::new(args)?;
+    let input = match &args.inputs[..] {
+        [input] if !Path::new(input).is_dir() => input,
+        _ => {
+            let place = match args.output.as_deref() {
+                Some("-") => {
+                    let message = "several films cannot go to one pipe; name a folder with --output";
+                    return Err(Failure::Command(ErrorKind::Usage, message.into()));
+                }
+                Some(output) if names_a_film(output) => {
+                    return Err(Error::from(BatchError::FileForFolder { file: output.into() }).into());
+                }
+                Some(output) => Place::Folder(output.into()),
+                None => Place::Beside { label: settings.label().into() },
             };
-            Err(Failure::Command(ErrorKind::Interrupted, message))
+            return batch::batch(args, settings, &place);
+        }
+    };
+    let output = match &args.output {
+        Some(folder) if folder != "-" && (Path::new(folder).is_dir() || folder.ends_with(is_separator)) => {
+            let alone = Batch::collect(std::slice::from_ref(input), &Place::Folder(folder.into()))?;
+            let output = alone.films().first().map(|film| film.output.clone()).unwrap_or_default();
+            std::fs::create_dir_all(folder).map_err(|error| {
+                Failure::Command(
+                    ErrorKind::Output,
+                    format!("the folder {folder} cannot be made: {error}; check the disk"),
+                )
+            })?;
+            output
+        }
+        Some(output) => output.clone(),
+        None => output_beside(input, settings.label())?,
+    };
+    one(args, &settings, input, &output)
+}
+
+/// One film by itself.
+fn one(args: &Upscale, settings: &Settings, input: &str, output: &str) -> Result<(), Failure> {
+    let reporter = Arc::new(Reporter::new(args.progress));
+    reporter.heading(&format!("{input} -> {output} with {}", settings.label()));
+    let film = BatchFilm { input: input.to_owned(), output: output.to_owned() };
+    let records = Arc::new(Records::new(std::slice::from_ref(&film), settings.label()));
+    records.began(0);
+    let events = (Arc::clone(&reporter), Arc::clone(&records));
+    let cancel = CancelToken::new();
+    let upscaler = settings.upscaler(&film).cancel(&cancel).on_event(move |event| {
+        events.1.event(0, &event);
+        events.0.event(&event);
+    });
+    let failure = match run_until_interrupt(cancel, move || upscaler.run()) {
+        Finished::Done(Ok(summary)) => {
+            reporter.finished(output, &summary);
+            records.made(0, &summary);
+            None
+        }
+        Finished::Done(Err(error)) => Some(error.into()),
+        Finished::Panicked => {
+            framelift::discard_partial_outputs();
+            Some(crate::bug())
+        }
+        Finished::Overdue => {
+            framelift::discard_partial_outputs();
+            Some(interrupted_at(output))
+        }
+    };
+    if let Some(failure) = &failure {
+        reporter.abandon();
+        records.failed(0, failure);
+    }
+    let written = args.report.as_deref().map_or(Ok(()), |report| records.write(report, &[]));
+    failure.map_or(written, Err)
+}
+
+/// Ctrl-C ended the work on `output`, of which some may be kept.
+fn interrupted_at(output: &str) -> Failure {
+    match framelift::status(output) {
+        Ok(Some(status)) if status.frames_done > 0 => {
+            let (frames, folder) = (status.frames_done, status.folder.display());
+            let message = format!(
+                "interrupted; the first {frames} frames are kept in {folder}, the same command goes on from there"
+            );
+            Failure::Command(ErrorKind::Interrupted, message)
+        }
+        _ => interrupted(),
+    }
+}
+
+/// Ctrl-C ended work of which nothing is kept.
+pub(crate) fn interrupted() -> Failure {
+    Failure::Command(ErrorKind::Interrupted, "interrupted; nothing was left under the output's name".into())
+}
+
+/// Whether `output` is the name of a film that may be written, rather than a folder.
+fn names_a_film(output: &str) -> bool {
+    !Path::new(output).is_dir() && Output::parse(output).is_ok()
+}
+
+/// How each film is worked on.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    model: Option<Model>,
+    label: String,
+    write: WriteOptions,
+    read: ReadOptions,
+    device: DeviceOptions,
+    part: PartSpec,
+    shots: bool,
+    windows: WindowOptions,
+    target: Option<Target>,
+    keeping: Keeping,
+}
+
+impl Settings {
+    fn new(args: &Upscale) -> Result<Self, Failure> {
+        let model = model(args)?;
+        let write = WriteOptions {
+            codec: args.codec.clone(),
+            crf: args.crf,
+            preset: args.preset.clone(),
+            encoder_options: args.encoder_options.clone().unwrap_or_default().0,
+            copy: CopyPolicy::parse(&args.copy)?,
+            png16: args.png16,
+            overwrite: args.overwrite,
+            ..WriteOptions::default()
+        };
+        let mut read = ReadOptions { deinterlace: args.deinterlace.into(), ..ReadOptions::default() };
+        if let Some(rate) = args.frame_rate {
+            read.sequence_rate = rate;
+        }
+        let mut device = device(&args.compute)?;
+        device.memory_limit_bytes = args.memory;
+        Ok(Self {
+            label: model.as_ref().map_or("lift", Model::name).to_owned(),
+            model,
+            write,
+            read,
+            device,
+            part: args.part(),
+            shots: !args.no_shots,
+            windows: args.windows(),
+            target: args.target(),
+            keeping: args.keeping.clone(),
+        })
+    }
+
+    /// What results are called by: the model's name.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The work on one film of many: what is said of encoders is not for pictures.
+    pub(crate) fn of_batch(&self, film: &BatchFilm) -> Upscaler {
+        let mut settings = self.clone();
+        if matches!(Output::parse(&film.output), Ok(Output::Sequence(_))) {
+            let WriteOptions { codec, crf, preset, encoder_options, .. } = &mut settings.write;
+            (*codec, *crf, *preset) = (None, None, None);
+            encoder_options.clear();
+        }
+        settings.upscaler(film)
+    }
+
+    /// The work on one film.
+    pub(crate) fn upscaler(&self, film: &BatchFilm) -> Upscaler {
+        let mut upscaler = Upscaler::new(&film.input, &film.output)
+            .part(self.part)
+            .shots(self.shots)
+            .windows(self.windows)
+            .device(self.device.clone())
+            .read(self.read.clone())
+            .write(self.write.clone())
+            .resume(!self.keeping.no_resume)
+            .fresh(self.keeping.fresh);
+        if let Some(frames) = self.keeping.piece {
+            upscaler = upscaler.piece_frames(frames);
+        }
+        if let Some(bytes) = self.keeping.disk {
+            upscaler = upscaler.disk_limit_bytes(bytes as u64);
+        }
+        if let Some(model) = &self.model {
+            upscaler = upscaler.model(model.clone());
+        }
+        match self.target {
+            Some(target) => upscaler.target(target),
+            None => upscaler,
         }
     }
 }
 
-enum Outcome<T> {
+/// How the work ended.
+pub(crate) enum Finished<T> {
     Done(T),
     /// It did not end within [`GRACE`] of Ctrl-C.
     Overdue,
@@ -107,10 +218,10 @@ enum Outcome<T> {
 }
 
 /// Runs `work` on a thread of its own, so that Ctrl-C need not wait for it.
-fn run_until_interrupt<T: Send + 'static>(
+pub(crate) fn run_until_interrupt<T: Send + 'static>(
     cancel: CancelToken,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Outcome<T> {
+) -> Finished<T> {
     let (done, wait) = mpsc::channel();
     let overdue = done.clone();
     // Where no handler can be set, Ctrl-C ends the process as it always does.
@@ -119,31 +230,37 @@ fn run_until_interrupt<T: Send + 'static>(
         let overdue = overdue.clone();
         thread::spawn(move || {
             thread::sleep(GRACE);
-            let _ = overdue.send(Outcome::Overdue);
+            let _ = overdue.send(Finished::Overdue);
         });
     });
     thread::spawn(move || {
         let result = catch_unwind(AssertUnwindSafe(work));
-        let _ = done.send(result.map_or(Outcome::Panicked, Outcome::Done));
+        let _ = done.send(result.map_or(Finished::Panicked, Finished::Done));
     });
-    wait.recv().unwrap_or(Outcome::Panicked)
+    wait.recv().unwrap_or(Finished::Panicked)
 }
 
 fn model(args: &Upscale) -> Result<Option<Model>, Failure> {
-    let model = match (&args.model, &args.weights) {
-        (_, Some(file)) => match args.denoise {
-            Some(strength) => Some(Model::open_denoise(file, args.denoise_weights.as_deref(), strength)?),
-            None => Some(Model::open(file)?),
+    let installed = args.model.as_deref().and_then(Model::installed);
+    let file = args.weights.as_deref().or(installed.as_ref().map(|there| there.file.as_path()));
+    let model = match (file, args.denoise, args.model.as_deref()) {
+        (Some(file), Some(strength), _) => Some(Model::open_denoise(file, args.denoise_weights.as_deref(), strength)?),
+        (None, Some(_), _) => {
+            let message = "--denoise is for realesr-general-x4v3: name its file with --weights, or install it and name it with --model";
+            return Err(Failure::Command(ErrorKind::Usage, message.into()));
         }
-        .map(|model| match args.cleaning_threshold {
-            Some(threshold) => model.cleaning_threshold(threshold),
-            None => Ok(model),
-        })
-        .transpose()?,
-        (Some(name), None) if name != "lift" => Some(Model::named(name)?),
-        _ => None,
+        (Some(file), None, None) => Some(Model::open(file)?),
+        (_, None, Some("lift") | None) => None,
+        (_, None, Some(name)) => Some(Model::named(name)?),
     };
-    Ok(model)
+    match (model, args.cleaning_threshold) {
+        (Some(model), Some(threshold)) => Ok(Some(model.cleaning_threshold(threshold)?)),
+        (None, Some(_)) => {
+            let message = "--cleaning-threshold is for RealBasicVSR: name its file with --weights, or install it and name it with --model";
+            Err(Failure::Command(ErrorKind::Usage, message.into()))
+        }
+        (model, None) => Ok(model),
+    }
 }
 
 pub(crate) fn device(compute: &Compute) -> Result<DeviceOptions, Failure> {
@@ -157,33 +274,4 @@ pub(crate) fn device(compute: &Compute) -> Result<DeviceOptions, Failure> {
         threads: compute.threads.map(usize::from),
         memory_limit_bytes: None,
     })
-}
-
-/// `film.mp4` becomes `film.lift.mp4`; what framelift does not write becomes Matroska.
-fn default_output(input: &str, model: &str, weights: Option<&Path>) -> Result<String, Failure> {
-    let path = Path::new(input);
-    if input == "-" || input.contains("://") || input.contains('%') {
-        let message = format!("no name for the output can be made from {input}; give one with --output");
-        return Err(Failure::Command(ErrorKind::Usage, message));
-    }
-    let model = weights.and_then(Path::file_stem).map_or_else(|| model.into(), |stem| stem.to_string_lossy());
-    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    let extension = extension.as_deref().filter(|e| ["mp4", "mov", "m4v", "webm"].contains(e)).unwrap_or("mkv");
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let name: PathBuf = path.with_file_name(format!("{stem}.{model}.{extension}"));
-    Ok(name.to_string_lossy().into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn outputs_are_named_after_input_and_model() {
-        let name = |input, weights| default_output(input, "lift", weights).unwrap();
-        assert_eq!(name("a/film.mp4", None), "a/film.lift.mp4");
-        assert_eq!(name("film.v2.avi", None), "film.v2.lift.mkv");
-        assert_eq!(name("film.TS", Some(Path::new("w/net.pth"))), "film.net.mkv");
-        assert!(default_output("-", "lift", None).is_err());
-    }
 }

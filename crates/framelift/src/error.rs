@@ -56,6 +56,26 @@ pub enum Error {
         /// The file.
         path: String,
     },
+    /// Something else lies under the output's name.
+    #[error(
+        "{path} exists and is not this film's result: {what}; pass --overwrite to replace it, or choose another name"
+    )]
+    OtherOutput {
+        /// The output.
+        path: String,
+        /// What tells it apart.
+        what: String,
+    },
+    /// The films of a batch.
+    #[error(transparent)]
+    Batch(#[from] crate::BatchError),
+    /// A checkpoint could not be installed or removed.
+    #[error(transparent)]
+    Install(#[from] crate::InstallError),
+    /// A checkpoint could not be fetched.
+    #[cfg(feature = "fetch")]
+    #[error(transparent)]
+    Fetch(#[from] crate::FetchError),
     /// The engine could not be made.
     #[error("{0}")]
     Device(String),
@@ -83,7 +103,11 @@ impl Error {
         match self {
             Self::Pipeline(error) => pipeline_kind(error),
             Self::Model(error) => error.kind(),
-            Self::SameFile { .. } => ErrorKind::Usage,
+            Self::SameFile { .. } | Self::OtherOutput { .. } => ErrorKind::Usage,
+            Self::Batch(error) => error.kind(),
+            Self::Install(error) => error.kind(),
+            #[cfg(feature = "fetch")]
+            Self::Fetch(error) => error.kind(),
             Self::Device(_) => ErrorKind::Device,
             Self::Engine(error) => engine_kind(error),
         }

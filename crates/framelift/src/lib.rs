@@ -6,10 +6,14 @@
 //!
 //! Errors say what went wrong, where, and what to do; [`Error::kind`] says who must act.
 //!
-//! Features: `cpu` (default) holds the CPU engine.
+//! Features, both on by default: `cpu` holds the CPU engine, `fetch` downloads published checkpoints.
 
+mod batch;
 mod device;
 mod error;
+#[cfg(feature = "fetch")]
+mod fetch;
+mod installed;
 mod model;
 mod session;
 mod upscaler;
@@ -35,8 +39,15 @@ pub use framelift_pipeline::{
 /// How close a film is to another, and the papers' ways to make films worse.
 pub use framelift_quality as quality;
 
+pub use batch::{
+    Batch, BatchError, BatchEvent, BatchFilm, BatchSummary, Ended, Existing, LeftOut, Outcome, Place, WhyLeftOut,
+    output_beside,
+};
 pub use device::{Device, DeviceOptions};
 pub use error::{Error, ErrorKind};
+#[cfg(feature = "fetch")]
+pub use fetch::{Download, FetchError, MIRROR_VARIABLE, downloads};
+pub use installed::{DATA_FOLDER_VARIABLE, InstallError, Installed, ModelFolder};
 pub use model::{Model, ModelError};
 pub use session::Session;
-pub use upscaler::{Upscaler, status};
+pub use upscaler::{Survey, Upscaler, status};

@@ -9,7 +9,7 @@ use framelift_frame::Size;
 use framelift_media::Filter;
 use framelift_nets::{Checkpoint, CheckpointError, Descriptor, Detected, Network, builtin, detect};
 
-use crate::{DeviceOptions, Error, ErrorKind};
+use crate::{DeviceOptions, Error, ErrorKind, Installed, ModelFolder};
 
 /// A model by name or from a file, not yet on a device.
 #[derive(Clone, Debug)]
@@ -37,12 +37,14 @@ const FILTERS: [(&str, Filter, &str); 2] = [
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// No model has the name.
-    #[error("there is no model `{name}`; there are {known}, or use --weights with a checkpoint file")]
+    #[error("there is no model `{name}`; there are {known}, or use --weights with a checkpoint file{hint}")]
     UnknownName {
         /// The name given.
         name: String,
         /// All names.
         known: String,
+        /// What else helps; empty where nothing does.
+        hint: String,
     },
     /// The file is not a usable checkpoint.
     #[error(transparent)]
@@ -86,19 +88,32 @@ impl Model {
     /// The largest height at which the default model is the ×4 one.
     pub const X4_LINES: u32 = 576;
 
-    /// A model at hand: one of [`Model::names`], or `lift` for `lift-x4`.
+    /// A model at hand: one of [`Model::names`], `lift` for `lift-x4`, or a checkpoint that is installed in
+    /// [`ModelFolder::of_user`].
     ///
     /// # Errors
-    /// [`ModelError::UnknownName`].
+    /// [`ModelError::UnknownName`]; as [`Model::open`] for checkpoints that are installed.
     pub fn named(name: &str) -> Result<Self, Error> {
         if let Some((_, filter, _)) = FILTERS.iter().find(|(known, ..)| *known == name) {
             return Ok(Self { name: name.to_owned(), kind: Kind::Resample(*filter), identity: name.to_owned() });
         }
         let full = if name == "lift" { "lift-x4" } else { name };
         let Some(checkpoint) = builtin::checkpoint(full) else {
-            return Err(ModelError::UnknownName { name: name.to_owned(), known: Self::names().join(", ") }.into());
+            return match Self::installed(name) {
+                Some(found) => {
+                    let checkpoint = Checkpoint::open(&found.file).map_err(ModelError::from)?;
+                    Self::from_checkpoint(found.name, &checkpoint)
+                }
+                None => Err(unknown(name).into()),
+            };
         };
         Self::from_checkpoint(full.to_owned(), &checkpoint.map_err(ModelError::from)?)
+    }
+
+    /// The checkpoint called `name` that is installed for the user, if there is one.
+    #[must_use]
+    pub fn installed(name: &str) -> Option<Installed> {
+        ModelFolder::of_user().and_then(|folder| folder.find(name)).ok().flatten()
     }
 
     /// The models at hand, the default first.
@@ -245,6 +260,21 @@ fn identity(checkpoint: &Checkpoint) -> String {
         hash.write(&bytes);
     }
     format!("{:016x}", hash.finish())
+}
+
+/// Says which names there are, and how the one that was given could be had.
+fn unknown(name: &str) -> ModelError {
+    let mut known: Vec<String> = Model::names().into_iter().map(str::to_owned).collect();
+    let installed = ModelFolder::of_user().and_then(|folder| folder.list()).unwrap_or_default();
+    known.extend(installed.into_iter().map(|there| there.name));
+    #[cfg(feature = "fetch")]
+    let hint = match crate::downloads().iter().any(|download| download.name == name) {
+        true => format!("; `framelift models fetch {name}` downloads it"),
+        false => String::new(),
+    };
+    #[cfg(not(feature = "fetch"))]
+    let hint = String::new();
+    ModelError::UnknownName { name: name.to_owned(), known: known.join(", "), hint }
 }
 
 fn stem(file: &Path) -> String {

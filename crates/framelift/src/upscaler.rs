@@ -8,11 +8,27 @@ use framelift_frame::Size;
 use framelift_media::{CopyPolicy, Demuxer, Input, MediaInfo, Output, OutputVideo, ReadOptions, WriteOptions};
 use framelift_pipeline::{
     CancelToken, Event, Job, JobStatus, PartSpec, PipelineError, Resume, Summary, Target, Upscale, WindowOptions,
-    default_limit_bytes, least_outside_network_bytes, run,
+    default_limit_bytes, frames_in_part, least_outside_network_bytes, padded_size, run,
 };
 
+use crate::batch::{Due, existing};
 use crate::model::Kind;
-use crate::{DeviceOptions, Error, Model};
+use crate::{DeviceOptions, Error, Existing, Model};
+
+/// What there is to do for a film, and what is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// Size of the film's frames.
+    pub input: Size,
+    /// Size of the frames that the model makes, before a resize.
+    pub made: Size,
+    /// Size of the result's frames.
+    pub output: Size,
+    /// Frames of the result, as far as the film says.
+    pub frames: Option<u64>,
+    /// What lies under the output's name; nothing where outputs are replaced.
+    pub existing: Existing,
+}
 
 /// Upscales a film from file to file: every frame, timestamp and stream kept.
 ///
@@ -177,6 +193,49 @@ impl Upscaler {
         self
     }
 
+    /// Looks at the film and at what lies under the output's name, without doing the work.
+    ///
+    /// # Errors
+    /// As [`Upscaler::run`], as far as it shows before the work.
+    pub fn survey(&self) -> Result<Survey, Error> {
+        let output = Output::parse(&self.output)?;
+        if same_file(&self.input, &self.output) {
+            return Err(Error::SameFile { path: self.output.clone() });
+        }
+        let read = self.reading();
+        let input = Demuxer::open(&Input::parse(&self.input)?, &read)?;
+        let info = input.info();
+        let size = video_size(info)?;
+        let model = self.model_for(size)?;
+        let due = OutputVideo::plan(info, self.target_of(&model).resolve(size)?, &output, &self.write)?.size;
+        let frames = frames_in_part(&self.part, info);
+        let duration_s = info.duration_s.filter(|_| self.part == PartSpec::default());
+        let existing = match self.write.overwrite {
+            true => Existing::None,
+            false => existing(&self.input, &output, &Due { size: due, frames, duration_s }, &read),
+        };
+        let made = match model.kind() {
+            Kind::Network(_) => Target::Scale(f64::from(model.scale())).resolve(size)?,
+            Kind::Resample(_) => due,
+        };
+        Ok(Survey { input: size, made, output: due, frames, existing })
+    }
+
+    /// How the input is read, so that the cancel token ends it.
+    fn reading(&self) -> ReadOptions {
+        ReadOptions { interrupt: Some(self.cancel.flag()), ..self.read.clone() }
+    }
+
+    /// The model for frames of `size`.
+    fn model_for(&self, size: Size) -> Result<Model, Error> {
+        self.model.clone().map_or_else(|| Model::default_for(size), Ok)
+    }
+
+    /// The size asked for.
+    fn target_of(&self, model: &Model) -> Target {
+        self.target.unwrap_or(Target::Scale(f64::from(model.scale())))
+    }
+
     /// Does the work. The output appears under its name only when it is whole.
     ///
     /// # Errors
@@ -186,15 +245,13 @@ impl Upscaler {
         if same_file(&self.input, &self.output) {
             return Err(Error::SameFile { path: self.output });
         }
-        let mut read = self.read;
-        read.interrupt = Some(self.cancel.flag());
-        let input = Demuxer::open(&Input::parse(&self.input)?, &read)?;
+        let input = Demuxer::open(&Input::parse(&self.input)?, &self.reading())?;
         let size = video_size(input.info())?;
-        let model = match self.model {
-            Some(model) => model,
-            None => Model::default_for(size)?,
-        };
-        let target = self.target.unwrap_or(Target::Scale(f64::from(model.scale())));
+        let model = self.model_for(size)?;
+        let target = self.target_of(&model);
+        for rule in size_rules(&model, size, target.resolve(size)?) {
+            (self.on_event)(Event::Notice(rule));
+        }
         let limit_bytes = self.device.memory_limit_bytes.map_or_else(default_limit_bytes, |bytes| bytes as u64);
         let upscale = match model.kind() {
             Kind::Resample(filter) => Upscale::Resample(*filter),
@@ -240,6 +297,31 @@ impl Upscaler {
 /// Those of reading its folder, and of outputs that cannot be.
 pub fn status(output: &str) -> Result<Option<JobStatus>, Error> {
     Ok(framelift_pipeline::status(&Output::parse(output)?)?)
+}
+
+/// What becomes of frames of size `input` on the way to `output`, where the network does not just make them larger.
+fn size_rules(model: &Model, input: Size, output: Size) -> Vec<String> {
+    let Some(d) = model.descriptor() else { return Vec::new() };
+    let mut rules = Vec::new();
+    let padded = padded_size(input, d.min_side_px, d.size_multiple);
+    if padded != input {
+        let mut wants = Vec::new();
+        if input.width.min(input.height) < d.min_side_px {
+            wants.push(format!("of at least {} pixels", d.min_side_px));
+        }
+        if d.size_multiple > 1 {
+            wants.push(format!("that are multiples of {}", d.size_multiple));
+        }
+        rules.push(format!(
+            "{} takes sides {}: frames of {input} are worked on at {padded}, and what was added is cut off again",
+            d.architecture,
+            wants.join(" and ")
+        ));
+    }
+    if let Some(made) = input.scaled(d.scale).filter(|made| *made != output) {
+        rules.push(format!("{} makes {made} of {input}; a resize makes {output} of that", d.architecture));
+    }
+    rules
 }
 
 /// What the run takes beside the network, at the least.

@@ -29,12 +29,13 @@ pub use memory::{
 };
 pub use model::{Model, Prepare};
 pub use outlet::Sink;
+pub use pieces::padded_size;
 pub use plan::{
     DEFAULT_BODY, DEFAULT_CONTEXT, Offload, Room, STILL_WINDOW, SessionPlan, Stream, WindowOptions, WindowPlan,
 };
 pub use progress::Progress;
 pub use resume::{JobStatus, NUMERICS, Resume, status};
-pub use run::run;
+pub use run::{frames_in_part, run};
 pub use session::{Session, SessionError, SessionOptions};
 
 fn mib(bytes: u64) -> String {

@@ -16,7 +16,8 @@ pub(crate) const FEATHER_PX: u32 = 16;
 const ONE: u32 = 256;
 
 /// The smallest size that a network takes and that holds `size`: sides of at least `least_px`, multiples of `multiple`.
-pub(crate) fn padded_size(size: Size, least_px: u32, multiple: u32) -> Size {
+#[must_use]
+pub fn padded_size(size: Size, least_px: u32, multiple: u32) -> Size {
     let side = |px: u32| px.max(least_px).div_ceil(multiple.max(1)).saturating_mul(multiple.max(1));
     Size::new(side(size.width), side(size.height))
 }

@@ -455,6 +455,13 @@ fn moments(
     Ok((part.start.filter(|at| !at.is_zero()).map(moment), part.end.map(moment)))
 }
 
+/// Frames of the result that a part of a film becomes, as far as the film says how many it has.
+#[must_use]
+pub fn frames_in_part(part: &PartSpec, info: &MediaInfo) -> Option<u64> {
+    let (_, video) = info.video_stream()?;
+    frames_total(part, info, video)
+}
+
 /// Frames that the part holds, as far as the film says how many it has.
 fn frames_total(part: &PartSpec, info: &MediaInfo, video: &VideoInfo) -> Option<u64> {
     let all = video.frames_estimate;

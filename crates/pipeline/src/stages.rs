@@ -421,6 +421,9 @@ impl Sink for Results<'_> {
 
     fn inside_window(&mut self, done: f64) -> Result<(), Halt> {
         self.shared.go_on()?;
+        if let Some(progress) = self.meter.inside_window(Instant::now()) {
+            (self.shared.on_event)(Event::Progress(progress));
+        }
         (self.shared.on_event)(Event::Window(done));
         Ok(())
     }

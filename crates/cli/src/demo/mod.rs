@@ -2,7 +2,6 @@
 
 mod check;
 mod film;
-mod font;
 mod picture;
 mod scene;
 

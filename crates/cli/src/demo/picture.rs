@@ -1,12 +1,11 @@
 //! The side-by-side picture: labelled crops of the input, bicubic, the model and the truth.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::Path;
 
 use framelift::{Frame, Size};
 
-use super::font::Text;
+use crate::font::Text;
+use crate::png_file;
 
 /// An RGB picture of 8 bits a sample.
 pub(crate) struct Picture {
@@ -89,9 +88,6 @@ impl Picture {
 
     /// Writes it as a PNG file.
     pub(crate) fn save(&self, path: &Path) -> Result<(), png::EncodingError> {
-        let mut encoder = png::Encoder::new(BufWriter::new(File::create(path)?), self.size.width, self.size.height);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        encoder.write_header()?.write_image_data(&self.rgb)
+        png_file::save(path, self.size, &self.rgb)
     }
 }

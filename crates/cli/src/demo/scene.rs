@@ -6,7 +6,7 @@
 
 use framelift::{Frame, Plane, Size, Timestamp};
 
-use super::font::Text;
+use crate::font::Text;
 
 /// Where the second shot begins, in seconds.
 pub(crate) const CUT_S: f64 = 1.6;

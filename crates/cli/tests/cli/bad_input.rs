@@ -36,7 +36,6 @@ fn inputs_that_are_no_films() {
     fs::write(path("cut.mp4"), &whole[..whole.len() / 2]).unwrap();
     for (input, says) in [
         ("missing.mp4", "no such file"),
-        ("folder", "folder"),
         ("text.mp4", "no film"),
         ("empty.mp4", "empty"),
         ("cut.mp4", "cut short"),
@@ -45,6 +44,8 @@ fn inputs_that_are_no_films() {
         refused(folder.path(), &["upscale", input, "-o", "out.mkv"], 3, says);
         refused(folder.path(), &["probe", input], 3, says);
     }
+    refused(folder.path(), &["probe", "folder"], 3, "folder");
+    refused(folder.path(), &["upscale", "folder", "-o", "out.mkv"], 2, "name a folder");
 }
 
 #[test]

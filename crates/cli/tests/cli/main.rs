@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and tells what it measured")]
 
 mod bad_input;
+mod batch;
 mod common;
 mod formats;
 mod golden;
 mod measure;
+mod models;
+mod preview;
 mod resume;
 mod upscale;
 mod windows;

@@ -101,6 +101,8 @@ fn frames_too_small_for_the_network_are_padded() {
     let run = upscale(&input, &output, &["--weights", &checkpoint(folder.path())]);
     assert!(run.status.success(), "{}", stderr(&run));
     assert_eq!(frames(&output)[0].size(), Size::new(140, 84));
+    let told = stderr(&run);
+    assert!(told.contains("sides of at least 64 pixels: frames of 35x21 are worked on at 64x64"), "{told}");
 }
 
 #[test]

@@ -51,6 +51,10 @@ fn strokes(letter: char) -> &'static str {
         '-' => "1333",
         ':' => "2122 2425",
         '/' => "0640",
+        '_' => "0646",
+        '+' => "1333 2224",
+        '(' => "20111526",
+        ')' => "10212516",
         _ => "",
     }
 }
@@ -75,6 +79,12 @@ impl Text {
             segments
         };
         Self { glyphs: text.chars().enumerate().map(glyph).collect() }
+    }
+
+    /// How much ink there is at the point of a text of `height_px`, 0 to 1: strokes of an eighth of the height, with soft edges.
+    pub(crate) fn coverage(&self, x_px: f32, y_px: f32, height_px: f32) -> f32 {
+        let distance_px = self.distance(x_px / height_px, y_px / height_px) * height_px;
+        (height_px / 16.0 + 0.5 - distance_px).clamp(0.0, 1.0)
     }
 
     /// Width in units of the capital height.
@@ -110,7 +120,7 @@ mod tests {
 
     #[test]
     fn every_polyline_has_whole_points_on_the_grid() {
-        for letter in ('A'..='Z').chain('0'..='9').chain(".,-:/".chars()) {
+        for letter in ('A'..='Z').chain('0'..='9').chain(".,-:/_+()".chars()) {
             assert!(!strokes(letter).is_empty(), "{letter}");
             for polyline in strokes(letter).split(' ') {
                 assert!(polyline.len() >= 4 && polyline.len() % 2 == 0, "{letter}: {polyline}");
