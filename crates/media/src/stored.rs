@@ -148,7 +148,7 @@ fn side_data(packet: &ffi::AVPacket) -> Vec<(i32, &[u8])> {
         let list = std::slice::from_raw_parts(packet.side_data, count);
         let entry = |data: &ffi::AVPacketSideData| {
             let kind = (&raw const data.type_).cast::<i32>().read();
-            let bytes = match data.size as usize {
+            let bytes = match data.size {
                 0 => &[][..],
                 size => std::slice::from_raw_parts(data.data, size),
             };

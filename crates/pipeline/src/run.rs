@@ -105,23 +105,21 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         }
         None => None,
     };
-    if let Some(there) = work.take() {
-        work = match there.published(&output) {
-            Ok((frames, shots_made)) => {
-                on_event(Event::Notice("it was whole when the last run was stopped; nothing is left to do".to_owned()));
-                return Ok(Summary {
-                    frames,
-                    frames_before: frames,
-                    size,
-                    elapsed: started.elapsed(),
-                    first_frame: Duration::ZERO,
-                    network: Duration::ZERO,
-                    shots: shots.then_some(shots_made),
-                    peak_resident_bytes: peak_resident_bytes(),
-                });
-            }
-            Err(work) => Some(work),
-        };
+    if let Some((frames, shots_made)) = work.as_ref().and_then(|work| work.published(&output)) {
+        if let Some(work) = work {
+            work.remove();
+        }
+        on_event(Event::Notice("it was whole when the last run was stopped; nothing is left to do".to_owned()));
+        return Ok(Summary {
+            frames,
+            frames_before: frames,
+            size,
+            elapsed: started.elapsed(),
+            first_frame: Duration::ZERO,
+            network: Duration::ZERO,
+            shots: shots.then_some(shots_made),
+            peak_resident_bytes: peak_resident_bytes(),
+        });
     }
     if let Some(work) = &work {
         write.part_folder = Some(work.folder().to_owned());

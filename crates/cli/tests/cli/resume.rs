@@ -53,7 +53,7 @@ fn scene_frame(size: Size, scene: usize, n: usize, time: Timestamp, duration_tic
     let plane = |channel: usize| {
         let at = |i: usize| {
             let (x, y) = (i % size.width as usize, i / size.width as usize);
-            let block = (x / 11 + scene) * 7919 ^ (y / 9 + scene * 3) * 104_729 ^ channel * 31;
+            let block = ((x / 11 + scene) * 7919) ^ ((y / 9 + scene * 3) * 104_729) ^ (channel * 31);
             let spot = (x + 2 * n) % size.width as usize / 8;
             ((block % 97) * 500 + spot * 900 + (scene * 13 + channel * 5) % 7 * 2000) as u16
         };
@@ -138,6 +138,7 @@ fn copied_packets(path: &Path) -> Vec<(usize, Option<i64>, usize)> {
 }
 
 /// Kills the job at random moments until it is done, and holds its output to that of one that was left alone.
+#[expect(clippy::print_stderr, reason = "the figures of a long test are wanted")]
 fn survives(input: &Path, name: &str, options: &[&str], frames_in_all: usize) {
     let folder = input.parent().unwrap();
     let (calm, stormy) = (folder.join(format!("calm-{name}")), folder.join(format!("stormy-{name}")));
@@ -242,14 +243,18 @@ fn stopped(folder: &Path, options: &[&str]) -> Job {
     let input = folder.join("in.mkv");
     film(&input, shots(Size::new(64, 48), 600));
     let job = Job::new(&input, &folder.join("out.mkv"), &[&["--piece", "40"], options].concat());
-    for attempt in 1..40 {
-        let (_, ended) = job.run_for(Duration::from_millis(120 + 40 * attempt));
-        assert!(!ended, "the machine is too fast for this test");
-        if fs::read_dir(work_of(&job.output)).is_ok_and(|work| work.count() > 4) {
-            return job;
-        }
+    let mut child = job.command().stderr(Stdio::null()).spawn().unwrap();
+    let is_piece = |entry: &std::io::Result<fs::DirEntry>| {
+        entry.as_ref().is_ok_and(|entry| entry.path().extension().is_some_and(|extension| extension == "piece"))
+    };
+    let pieces = || fs::read_dir(work_of(&job.output)).map_or(0, |work| work.filter(is_piece).count());
+    while pieces() < 3 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be stopped");
+        std::thread::sleep(Duration::from_millis(1));
     }
-    panic!("no piece was ever done");
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "it ended before it was stopped");
+    job
 }
 
 fn status(output: &Path) -> Value {
@@ -283,7 +288,7 @@ fn a_stopped_job_tells_where_it_stands_and_goes_on() {
     assert!(told["frames_done"].as_u64().unwrap() < done);
     let told = job.run();
     assert_eq!(times_ms(&job.output), times_ms(&job.input));
-    assert_eq!(told.iter().find(|e| e["event"] == "started").unwrap()["frames_before"].as_u64().is_some(), true);
+    assert!(told.iter().find(|e| e["event"] == "started").unwrap()["frames_before"].as_u64() > Some(0));
     assert_eq!(status(&job.output), Value::Null);
 }
 
@@ -317,7 +322,7 @@ fn two_at_once_are_one_too_many() {
     let job = stopped(folder.path(), &[]);
     let mut first = job.command().stderr(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
-    while status(&job.output)["running"] != true && begun.elapsed() < Duration::from_secs(30) {}
+    while status(&job.output)["running"] != true && begun.elapsed() < Duration::from_secs(60) {}
     let second = job.command().output().unwrap();
     first.kill().unwrap();
     first.wait().unwrap();
@@ -333,7 +338,8 @@ fn an_interrupt_keeps_the_work_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let job = stopped(folder.path(), &[]);
     let child = job.command().stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    while status(&job.output)["running"] != true && begun.elapsed() < Duration::from_secs(60) {}
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(130), "{}", stderr(&ended));

@@ -46,7 +46,7 @@ pub(crate) fn join(
             break;
         }
         if packet.stream_index() != video {
-            if !time.is_some_and(|time| end.is_some_and(|end| time >= end)) {
+            if time.is_none_or(|time| end.is_none_or(|end| time < end)) {
                 muxer.copy(packet)?;
             }
             continue;

@@ -187,24 +187,26 @@ impl Work {
 
     /// The frames and shots of an output that got its name just before the process ended; then only the folder is left to
     /// be removed.
-    pub(crate) fn published(self, output: &Output) -> Result<(u64, u64), Self> {
+    pub(crate) fn published(&self, output: &Output) -> Option<(u64, u64)> {
         let there = match output {
             Output::File(path) => path.is_file(),
             Output::Sequence(pattern) => pattern.numbers().is_ok_and(|numbers| !numbers.is_empty()),
             Output::Stdout => false,
         };
-        match &self.recorded {
-            Some(recorded) if recorded.publishing && there && !self.folder.path().join("output").exists() => {
-                let shots = match recorded.pieces.last().map(|piece| piece.then) {
-                    Some(Then::End { shots, .. }) => shots,
-                    _ => 0,
-                };
-                let frames = recorded.frames();
-                self.folder.remove();
-                Ok((frames, shots))
-            }
-            _ => Err(self),
+        let recorded = self.recorded.as_ref().filter(|recorded| recorded.publishing && there)?;
+        if self.folder.path().join("output").exists() {
+            return None;
         }
+        let shots = match recorded.pieces.last()?.then {
+            Then::End { shots, .. } => shots,
+            Then::Piece(_) => 0,
+        };
+        Some((recorded.frames(), shots))
+    }
+
+    /// Removes all traces of the work.
+    pub(crate) fn remove(self) {
+        self.folder.remove();
     }
 
     /// Whether the work there is was encoded by the same encoder; where not, it counts no longer.
