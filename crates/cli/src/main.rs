@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod degrade;
 mod demo;
+mod devices;
 mod measure;
 mod models;
 mod probe;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Upscale(args) => upscale::upscale(args),
         Command::Probe(args) => probe::probe(args),
         Command::Models(args) => models::models(args),
+        Command::Devices(args) => devices::devices(args),
         Command::Bench(args) => bench::bench(args),
         Command::Measure(args) => measure::measure(args),
         Command::Degrade(args) => degrade::degrade(args),

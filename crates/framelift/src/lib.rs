@@ -6,7 +6,8 @@
 //!
 //! Errors say what went wrong, where, and what to do; [`Error::kind`] says who must act.
 //!
-//! Features: `cpu` (default) holds the CPU engine.
+//! Features: `cpu` (default) holds the CPU engine, `gpu` the engine for graphics cards through Vulkan and Metal, whose driver is
+//! looked for when the program runs.
 
 mod device;
 mod error;
@@ -35,7 +36,7 @@ pub use framelift_pipeline::{
 /// How close a film is to another, and the papers' ways to make films worse.
 pub use framelift_quality as quality;
 
-pub use device::{Device, DeviceOptions};
+pub use device::{Device, DeviceInfo, DeviceOptions, devices};
 pub use error::{Error, ErrorKind};
 pub use model::{Model, ModelError};
 pub use session::Session;

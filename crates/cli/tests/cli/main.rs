@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod common;
+mod devices;
 mod golden;
 mod measure;
 mod upscale;
