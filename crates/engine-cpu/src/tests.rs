@@ -1,6 +1,6 @@
 //! The engine against the reference, with every instruction set that this machine has and both methods of convolution.
 
-use framelift_engine::{Activation, ConvSpec, Engine, EngineError, Padding, Precision, Shape, Upsample};
+use framelift_engine::{Activation, ConvSpec, Engine, EngineError, HostTensor, Padding, Precision, Shape, Upsample};
 use framelift_testkit::suite::{
     self, Checked, ConvCase, DeformCase, bytes_are_the_references, check_pointwise, check_resize, check_shuffle,
     check_warp, conv_cases, deform_cases, map_cases, noise_tensor,
@@ -178,7 +178,7 @@ fn a_result_does_not_depend_on_the_number_of_threads() {
     let [one, three] = [1, 3].map(|threads| case.run(&of(threads)).unwrap());
     assert_eq!(one, three);
     let mut values = noise_tensor(Shape::new(67, 45, 3), 4);
-    let mean = |threads, values| {
+    let mean = |threads, values: &HostTensor| {
         let engine = of(threads);
         engine.mean_abs(&engine.from_host(values, Precision::F32).unwrap()).unwrap()
     };

@@ -185,7 +185,7 @@ impl<R: Runtime> GpuEngine<R> {
     }
 
     /// A map of values without padding.
-    fn from_plain(&self, shape: Shape, precision: Precision, plain: &[u8]) -> Result<Tensor, EngineError> {
+    fn stored_plain(&self, shape: Shape, precision: Precision, plain: &[u8]) -> Result<Tensor, EngineError> {
         self.check_precision(precision)?;
         Ok(Map::filled(&self.pool, shape, precision, pack(shape, precision.bytes(), plain))?.finish())
     }
@@ -254,7 +254,7 @@ impl<R: Runtime> Engine for GpuEngine<R> {
     }
 
     fn from_host(&self, values: &HostTensor, precision: Precision) -> Result<Tensor, EngineError> {
-        self.guarded(|| self.from_plain(values.shape(), precision, &encode(values.data(), precision)))
+        self.guarded(|| self.stored_plain(values.shape(), precision, &encode(values.data(), precision)))
     }
 
     fn to_host(&self, tensor: &Tensor) -> Result<HostTensor, EngineError> {
@@ -512,7 +512,7 @@ impl<R: Runtime> Engine for GpuEngine<R> {
         if bytes.len() != shape.len() * precision.bytes() {
             return misfit(format!("{} bytes for {shape} values in {precision}", bytes.len()));
         }
-        self.guarded(|| self.from_plain(shape, precision, bytes))
+        self.guarded(|| self.stored_plain(shape, precision, bytes))
     }
 
     fn rows(&self, input: &Tensor, rows: Range<usize>) -> Result<Tensor, EngineError> {
