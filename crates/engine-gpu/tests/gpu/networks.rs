@@ -95,22 +95,34 @@ fn rrdbnet() {
 }
 
 #[test]
-fn basicvsr() {
-    check("basicvsr_c64n3", &checkpoint("basicvsr_c64n3", &synth::basicvsr(64, 3)));
-}
-
-#[test]
-fn basicvsr_plusplus() {
+fn basicvsr_plusplus_of_one_frame() {
     let arrays = synth::basicvsr_plusplus(32, 2, false);
     check("basicvsrpp_c32n2_single", &checkpoint("basicvsrpp_c32n2_single", &arrays));
-    check("basicvsrpp_c64n2", &checkpoint("basicvsrpp_c64n2", &synth::basicvsr_plusplus(64, 2, false)));
-    check("basicvsrpp_same_c32n1", &checkpoint("basicvsrpp_same_c32n1", &synth::basicvsr_plusplus(32, 1, true)));
 }
 
 #[test]
 fn realbasicvsr() {
     let checkpoint = checkpoint("realbasicvsr_c32n2", &synth::realbasicvsr(32, 2, 2));
     check("realbasicvsr_c32n2_thres255", &checkpoint);
+}
+
+#[test]
+#[ignore = "takes minutes on software; seconds on a card"]
+fn realbasicvsr_cleans_until_the_threshold() {
+    let checkpoint = checkpoint("realbasicvsr_c32n2", &synth::realbasicvsr(32, 2, 2));
     let cleaning = detect(&checkpoint).unwrap().with_cleaning_threshold(2.0).unwrap();
     check_detected("realbasicvsr_c32n2_thres2", &cleaning);
+}
+
+#[test]
+#[ignore = "takes minutes on software; seconds on a card"]
+fn basicvsr() {
+    check("basicvsr_c64n3", &checkpoint("basicvsr_c64n3", &synth::basicvsr(64, 3)));
+}
+
+#[test]
+#[ignore = "takes minutes on software; seconds on a card"]
+fn basicvsr_plusplus() {
+    check("basicvsrpp_c64n2", &checkpoint("basicvsrpp_c64n2", &synth::basicvsr_plusplus(64, 2, false)));
+    check("basicvsrpp_same_c32n1", &checkpoint("basicvsrpp_same_c32n1", &synth::basicvsr_plusplus(32, 1, true)));
 }
