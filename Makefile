@@ -1,12 +1,18 @@
 # framelift: `make demo` shows it at work, `make test` runs every test. Both set the machine up first.
 
-.PHONY: demo test lint bench fmt setup
+.PHONY: demo test test-gpu lint bench fmt setup
 
 demo: setup
 	cargo run --release --locked --bin framelift -- demo --output out/demo
 
 test: setup
-	cargo test --workspace --locked
+	cargo test --workspace --exclude framelift-engine-gpu --locked
+
+# CubeCL and wgpu take minutes to build: apart from the other tests.
+test-gpu: setup
+	GPU=1 ./scripts/setup.sh
+	cargo test --locked -p framelift-engine-gpu
+	cargo test --locked -p framelift-cli --features gpu --test cli devices
 
 lint: setup
 	cargo fmt --all --check

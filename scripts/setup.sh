@@ -1,15 +1,26 @@
 #!/bin/sh
 # Installs what a build needs and the machine lacks: FFmpeg's libraries, libclang (for bindings), a C toolchain.
+# With GPU=1 also Vulkan's loader and Mesa's drivers, which the tests of the GPU engine run on where there is no card.
 # On Debian and its kin through apt, with sudo when not root; elsewhere it says what to install.
 set -eu
 
 libraries="libavcodec libavfilter libavformat libavutil libswscale libswresample"
 packages="build-essential pkg-config clang libclang-dev libavcodec-dev libavfilter-dev libavformat-dev libavutil-dev libswscale-dev libswresample-dev"
 
+# Whether the loader and a driver for Vulkan are installed: tests of the GPU engine want one, Mesa's software if there is no card.
+has_vulkan() {
+    ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1' || return 1
+    for file in /usr/share/vulkan/icd.d/*.json /etc/vulkan/icd.d/*.json; do
+        [ -e "$file" ] && return 0
+    done
+    return 1
+}
+
 lacking() {
     command -v cc >/dev/null 2>&1 || echo "a C compiler"
     command -v pkg-config >/dev/null 2>&1 || { echo "pkg-config"; return; }
     command -v clang >/dev/null 2>&1 || echo "clang with libclang"
+    [ -z "${GPU:-}" ] || has_vulkan || echo "a Vulkan driver"
     for library in $libraries; do
         pkg-config --exists "$library" || echo "$library (headers)"
     done
@@ -19,6 +30,8 @@ if ! command -v cargo >/dev/null 2>&1; then
     echo "setup: cargo is missing; install Rust 1.89 or newer (https://rustup.rs), then run this again" >&2
     exit 1
 fi
+
+[ -z "${GPU:-}" ] || packages="$packages libvulkan1 mesa-vulkan-drivers"
 
 missing=$(lacking)
 [ -n "$missing" ] || exit 0

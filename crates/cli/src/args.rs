@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Probe(Probe),
     /// The models at hand, and what a checkpoint file is
     Models(Models),
+    /// What there is to compute on: the processor, graphics cards
+    Devices(Devices),
     /// Measure the speed of networks on this machine, without reading or writing a film
     Bench(Bench),
     /// Say how close a film comes to a reference: PSNR and SSIM, frame by frame and on average
@@ -273,11 +275,12 @@ pub(crate) enum LayoutChoice {
 /// Where and how precisely to compute.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Compute {
-    /// Where the network runs: auto or cpu
+    /// Where the network runs: auto, cpu, gpu, vulkan:N or cuda:N, as `framelift devices` lists them; auto takes the best GPU,
+    /// or the processor where there is none
     #[arg(long, default_value = "auto", help_heading = "Device")]
     pub(crate) device: String,
 
-    /// auto takes bf16 where the processor multiplies it natively and the network allows it
+    /// auto takes bf16 on processors that multiply it natively and f16 on GPUs that store it, where the network allows it
     #[arg(long, value_enum, default_value_t = PrecisionChoice::Auto, help_heading = "Device")]
     pub(crate) precision: PrecisionChoice,
 
@@ -291,6 +294,7 @@ pub(crate) enum PrecisionChoice {
     Auto,
     F32,
     Bf16,
+    F16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -401,6 +405,13 @@ pub(crate) enum ModelsCommand {
         /// Its name
         name: String,
     },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Devices {
+    /// As a JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]

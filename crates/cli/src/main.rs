@@ -5,6 +5,7 @@ mod batch;
 mod bench;
 mod degrade;
 mod demo;
+mod devices;
 mod font;
 mod measure;
 mod models;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Preview(args) => preview::preview(args),
         Command::Probe(args) => probe::probe(args),
         Command::Models(args) => models::models(args),
+        Command::Devices(args) => devices::devices(args),
         Command::Bench(args) => bench::bench(args),
         Command::Measure(args) => measure::measure(args),
         Command::Degrade(args) => degrade::degrade(args),

@@ -325,7 +325,7 @@ pub(crate) fn plan_json(plan: &Plan) -> Value {
     json!({
         "input": plan.input.to_string(), "output": plan.output.to_string(),
         "frames_total": plan.frames, "frames_before": plan.frames_before, "encoder": plan.encoder, "memory_bytes": plan.memory_bytes,
-        "memory_limit_bytes": plan.memory_limit_bytes, "shots": plan.shots,
+        "memory_limit_bytes": plan.memory_limit_bytes, "device_bytes": plan.device_bytes, "shots": plan.shots,
         "window": plan.window.map(|w| json!({
             "body": w.body, "context": w.context, "still": w.still.map(|(body, context)| json!({
                 "body": body, "context": context,
@@ -358,6 +358,9 @@ fn memory(plan: &Plan) -> String {
     }
     let (needed, limit) = (human_bytes(plan.memory_bytes), human_bytes(plan.memory_limit_bytes));
     let _ = write!(line, "about {needed} of {limit} of memory");
+    if let Some(bytes) = plan.device_bytes {
+        let _ = write!(line, " and {} of the device's", human_bytes(bytes));
+    }
     line
 }
 

@@ -270,6 +270,7 @@ pub(crate) fn device(compute: &Compute) -> Result<DeviceOptions, Failure> {
             PrecisionChoice::Auto => None,
             PrecisionChoice::F32 => Some(Precision::F32),
             PrecisionChoice::Bf16 => Some(Precision::Bf16),
+            PrecisionChoice::F16 => Some(Precision::F16),
         },
         threads: compute.threads.map(usize::from),
         memory_limit_bytes: None,

@@ -75,6 +75,19 @@ pub trait Engine: Send + Sync {
     /// Memory now and at its highest.
     fn memory(&self) -> MemoryUse;
 
+    /// The most bytes that tensors may take of a memory that is the device's own; `None` where they lie in the host's.
+    fn own_memory_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// Waits until all that was asked for is done: operations may return before they are.
+    ///
+    /// # Errors
+    /// [`EngineError::Device`].
+    fn wait(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// The frame as a `height × width × 3` tensor, RGB in [0, 1], f32.
     ///
     /// # Errors

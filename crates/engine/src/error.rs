@@ -44,6 +44,14 @@ pub enum EngineError {
     /// Whoever takes results or hears of progress wants no more; why, it knows itself.
     #[error("stopped by the caller")]
     Stopped,
+    /// The device failed, or is gone.
+    #[error("the {engine} failed: {reason}; run again, with --device cpu if it stays so")]
+    Device {
+        /// The engine's name.
+        engine: &'static str,
+        /// What its driver said.
+        reason: String,
+    },
     /// A tensor or convolution of another engine was handed in; a fault of the caller.
     #[error("a {what} of another engine was handed to {engine}")]
     Foreign {

@@ -1,5 +1,6 @@
 //! Where networks run: picks an engine by name and feature.
 
+use std::fmt;
 use std::sync::Arc;
 
 use framelift_engine::{Engine, Precision, Support};
@@ -11,13 +12,14 @@ use crate::Error;
 pub struct DeviceOptions {
     /// The device.
     pub device: Device,
-    /// How features are stored and multiplied; `None` takes bf16 where the device multiplies it natively and the
-    /// network allows it, else f32.
+    /// How features are stored and multiplied; `None` takes a short precision where the device multiplies it natively and
+    /// the network allows it (bf16 on processors, f16 on GPUs), else f32.
     pub precision: Option<Precision>,
     /// Threads of the CPU engine; `None` for one a core.
     pub threads: Option<usize>,
-    /// Ceiling on memory: of the whole run in an [`Upscaler`](crate::Upscaler), of the network and its frames in a
-    /// [`Session`](crate::Session). `None` for a share of what is free.
+    /// Ceiling on the host's memory: of the whole run in an [`Upscaler`](crate::Upscaler), of the network and its frames in
+    /// a [`Session`](crate::Session). `None` for a share of what is free. A GPU's own memory is not counted; of that, most
+    /// of what is free may be taken.
     pub memory_limit_bytes: Option<usize>,
 }
 
@@ -25,23 +27,93 @@ pub struct DeviceOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Device {
-    /// The fastest there is.
+    /// The fastest there is: the best GPU, or the processor where there is none. Software that stands in for a GPU is
+    /// never taken.
     #[default]
     Auto,
     /// The processor.
     Cpu,
+    /// The best GPU.
+    Gpu,
+    /// The GPU of this number among those of [`devices`].
+    Vulkan(usize),
+    /// The NVIDIA GPU of this number, through CUDA.
+    Cuda(usize),
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Gpu => f.write_str("gpu"),
+            Self::Vulkan(index) => write!(f, "vulkan:{index}"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
 }
 
 impl std::str::FromStr for Device {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        match name {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            _ => Err(Error::Device(format!("there is no device `{name}` in this build; use --device auto or cpu"))),
+        let indexed = name.split_once(':').and_then(|(backend, index)| Some((backend, index.parse().ok()?)));
+        match (name, indexed) {
+            ("auto", _) => Ok(Self::Auto),
+            ("cpu", _) => Ok(Self::Cpu),
+            ("gpu", _) => Ok(Self::Gpu),
+            (_, Some(("vulkan", index))) => Ok(Self::Vulkan(index)),
+            (_, Some(("cuda", index))) => Ok(Self::Cuda(index)),
+            _ => Err(Error::Device(format!(
+                "there is no device `{name}`; use --device auto, cpu, gpu, vulkan:N or cuda:N, N as `framelift devices` \
+                 numbers them"
+            ))),
         }
     }
+}
+
+/// A device of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// What chooses it.
+    pub device: Device,
+    /// What its maker calls it; of the processor, its threads and instructions.
+    pub name: String,
+    /// `cpu`, `vulkan`, `metal` or `cuda`.
+    pub backend: &'static str,
+    /// `processor`, `discrete`, `integrated`, `virtual`, `software` or `other`.
+    pub kind: &'static str,
+    /// Bytes of its memory, where it says.
+    pub memory_bytes: Option<u64>,
+    /// Whether it stores features as f16.
+    pub f16: bool,
+    /// Whether it multiplies matrices of a short precision in units of their own.
+    pub matrix_cores: bool,
+}
+
+/// An engine, and what should be said about its choice.
+pub(crate) struct Chosen {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) notice: Option<String>,
+}
+
+/// The devices that this build can run on.
+#[must_use]
+pub fn devices() -> Vec<DeviceInfo> {
+    let mut devices = Vec::new();
+    if let Ok(engine) = DeviceOptions::default().cpu() {
+        devices.push(DeviceInfo {
+            device: Device::Cpu,
+            name: engine.info().detail.clone(),
+            backend: "cpu",
+            kind: "processor",
+            memory_bytes: framelift_pipeline::available_bytes(),
+            f16: engine.support(Precision::F16) == Support::Native,
+            matrix_cores: false,
+        });
+    }
+    devices.extend(gpu::devices());
+    devices
 }
 
 impl DeviceOptions {
@@ -50,8 +122,30 @@ impl DeviceOptions {
     /// # Errors
     /// [`Error::Device`] where the build holds no engine for the device or the device cannot be used.
     pub fn engine(&self) -> Result<Arc<dyn Engine>, Error> {
+        self.chosen().map(|chosen| chosen.engine)
+    }
+
+    /// What a user should be told of the choice that [`DeviceOptions::engine`] makes: that there is no GPU.
+    #[must_use]
+    pub fn notice(&self) -> Option<String> {
+        (self.device == Device::Auto && gpu::BUILT_IN && !gpu::is_there()).then(|| gpu::NONE.to_owned())
+    }
+
+    pub(crate) fn chosen(&self) -> Result<Chosen, Error> {
+        let quiet = |engine| Chosen { engine, notice: None };
         match self.device {
-            Device::Auto | Device::Cpu => self.cpu(),
+            Device::Cpu => self.cpu().map(quiet),
+            Device::Gpu | Device::Vulkan(_) | Device::Cuda(_) => {
+                gpu::engine(self.device, self.memory_limit_bytes).map(quiet)
+            }
+            Device::Auto if gpu::is_there() => match gpu::engine(Device::Gpu, self.memory_limit_bytes) {
+                Ok(engine) => Ok(quiet(engine)),
+                Err(error) => {
+                    let notice = format!("{error}; computing on the processor");
+                    Ok(Chosen { engine: self.cpu()?, notice: Some(notice) })
+                }
+            },
+            Device::Auto => Ok(Chosen { engine: self.cpu()?, notice: self.notice() }),
         }
     }
 
@@ -83,5 +177,119 @@ impl DeviceOptions {
     #[cfg(not(feature = "cpu"))]
     fn cpu(&self) -> Result<Arc<dyn Engine>, Error> {
         Err(Error::Device("this build has no CPU engine; build with the feature `cpu`".into()))
+    }
+}
+
+/// GPUs, in a build that has them.
+#[cfg(feature = "gpu")]
+mod gpu {
+    use std::sync::Arc;
+
+    use framelift_engine::Engine;
+    use framelift_engine_gpu::{GpuEngine, GpuError, GpuInfo, GpuOptions};
+
+    use super::{Device, DeviceInfo};
+    use crate::Error;
+
+    pub(super) const BUILT_IN: bool = true;
+
+    pub(super) const NONE: &str = "no GPU was found; computing on the processor";
+
+    /// Tenths of a card's free memory that an engine may take: the driver and other programs need some.
+    const SHARE_TENTHS: u64 = 9;
+
+    pub(super) fn devices() -> Vec<DeviceInfo> {
+        let info = |gpu: GpuInfo| DeviceInfo {
+            device: Device::Vulkan(gpu.index),
+            name: gpu.name,
+            backend: gpu.backend.name(),
+            kind: gpu.kind.name(),
+            memory_bytes: gpu.memory_bytes,
+            f16: gpu.f16,
+            matrix_cores: gpu.matrix_cores,
+        };
+        framelift_engine_gpu::devices().into_iter().map(info).collect()
+    }
+
+    pub(super) fn is_there() -> bool {
+        framelift_engine_gpu::best_device().is_some()
+    }
+
+    /// The engine on a GPU: within its own memory, or within the host's where it has none.
+    pub(super) fn engine(device: Device, memory_limit_bytes: Option<usize>) -> Result<Arc<dyn Engine>, Error> {
+        let failed = |error: GpuError| Error::Device(error.to_string());
+        let gpu = match device {
+            Device::Vulkan(index) => framelift_engine_gpu::devices()
+                .into_iter()
+                .find(|gpu| gpu.index == index)
+                .ok_or_else(|| failed(GpuError::NoSuchDevice { name: device.to_string() }))?,
+            Device::Cuda(_) => {
+                let message = "this build has no CUDA; use --device gpu, which drives NVIDIA's cards through Vulkan";
+                return Err(Error::Device(message.into()));
+            }
+            _ => framelift_engine_gpu::best_device().ok_or_else(|| failed(GpuError::None))?,
+        };
+        let memory_limit_bytes = if gpu.has_own_memory() {
+            let free = gpu.free_bytes.or(gpu.memory_bytes);
+            free.map(|bytes| usize::try_from(bytes / 10 * SHARE_TENTHS).unwrap_or(usize::MAX))
+        } else {
+            memory_limit_bytes
+        };
+        Ok(Arc::new(GpuEngine::new(&GpuOptions { device: gpu, memory_limit_bytes }).map_err(failed)?))
+    }
+}
+
+/// A build without GPUs.
+#[cfg(not(feature = "gpu"))]
+mod gpu {
+    use std::sync::Arc;
+
+    use framelift_engine::Engine;
+
+    use super::{Device, DeviceInfo};
+    use crate::Error;
+
+    pub(super) const BUILT_IN: bool = false;
+
+    pub(super) const NONE: &str = "";
+
+    pub(super) fn devices() -> Vec<DeviceInfo> {
+        Vec::new()
+    }
+
+    pub(super) fn is_there() -> bool {
+        false
+    }
+
+    pub(super) fn engine(device: Device, _memory_limit_bytes: Option<usize>) -> Result<Arc<dyn Engine>, Error> {
+        let message =
+            format!("this build knows no GPUs, so not {device}; build with the feature `gpu`, or use --device cpu");
+        Err(Error::Device(message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_have_names() {
+        for device in [Device::Auto, Device::Cpu, Device::Gpu, Device::Vulkan(0), Device::Cuda(3)] {
+            assert_eq!(device.to_string().parse::<Device>().unwrap(), device);
+        }
+        for wrong in ["", "tpu", "vulkan", "vulkan:", "vulkan:-1", "cpu:0"] {
+            assert!(wrong.parse::<Device>().is_err(), "{wrong}");
+        }
+    }
+
+    #[cfg(feature = "cpu")]
+    #[test]
+    fn the_processor_is_always_there_and_auto_takes_no_program_for_a_gpu() {
+        assert_eq!(devices()[0].device, Device::Cpu);
+        let engine = DeviceOptions::default().engine().unwrap();
+        let has_gpu = devices().iter().any(|device| !["processor", "software", "other"].contains(&device.kind));
+        assert_eq!(engine.info().name, if has_gpu { "gpu" } else { "cpu" });
+        let beyond = DeviceOptions { device: Device::Vulkan(999), ..DeviceOptions::default() };
+        assert!(matches!(beyond.engine(), Err(Error::Device(_))));
     }
 }

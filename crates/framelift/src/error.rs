@@ -127,7 +127,10 @@ fn pipeline_kind(error: &PipelineError) -> ErrorKind {
         PipelineError::Session(SessionError::NonFinite { .. }) => ErrorKind::Device,
         PipelineError::Session(SessionError::Disk { .. }) => ErrorKind::Output,
         PipelineError::Session(
-            SessionError::Memory { .. } | SessionError::ShotTooLong { .. } | SessionError::Size { .. },
+            SessionError::Memory { .. }
+            | SessionError::DeviceMemory { .. }
+            | SessionError::ShotTooLong { .. }
+            | SessionError::Size { .. },
         )
         | PipelineError::Memory { .. }
         | PipelineError::OutputSize { .. } => ErrorKind::Limits,
@@ -153,7 +156,9 @@ fn pipeline_kind(error: &PipelineError) -> ErrorKind {
 fn engine_kind(error: &EngineError) -> ErrorKind {
     match error {
         EngineError::OutOfMemory { .. } => ErrorKind::Limits,
-        EngineError::Unsupported { .. } | EngineError::NonFinite { .. } => ErrorKind::Device,
+        EngineError::Unsupported { .. } | EngineError::NonFinite { .. } | EngineError::Device { .. } => {
+            ErrorKind::Device
+        }
         EngineError::Scratch(_) => ErrorKind::Output,
         EngineError::Stopped => ErrorKind::Interrupted,
         EngineError::Shape(_) | EngineError::Foreign { .. } => ErrorKind::Bug,

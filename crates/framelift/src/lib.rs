@@ -6,7 +6,8 @@
 //!
 //! Errors say what went wrong, where, and what to do; [`Error::kind`] says who must act.
 //!
-//! Features, both on by default: `cpu` holds the CPU engine, `fetch` downloads published checkpoints.
+//! Features: `cpu` (default) holds the CPU engine; `fetch` (default) downloads published checkpoints; `gpu` holds the engine for
+//! graphics cards through Vulkan and Metal, whose driver is looked for when the program runs.
 
 mod batch;
 mod device;
@@ -43,7 +44,7 @@ pub use batch::{
     Batch, BatchError, BatchEvent, BatchFilm, BatchSummary, Ended, Existing, LeftOut, Outcome, Place, WhyLeftOut,
     output_beside,
 };
-pub use device::{Device, DeviceOptions};
+pub use device::{Device, DeviceInfo, DeviceOptions, devices};
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "fetch")]
 pub use fetch::{Download, FetchError, MIRROR_VARIABLE, downloads};

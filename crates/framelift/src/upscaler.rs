@@ -1,9 +1,7 @@
 //! File to file.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use framelift_engine::Engine;
 use framelift_frame::Size;
 use framelift_media::{CopyPolicy, Demuxer, Input, MediaInfo, Output, OutputVideo, ReadOptions, WriteOptions};
 use framelift_pipeline::{
@@ -12,6 +10,7 @@ use framelift_pipeline::{
 };
 
 use crate::batch::{Due, existing};
+use crate::device::Chosen;
 use crate::model::Kind;
 use crate::{DeviceOptions, Error, Existing, Model};
 
@@ -258,9 +257,11 @@ impl Upscaler {
             Kind::Network(_) => {
                 let outside_bytes =
                     outside_network(&model, size, target.resolve(size)?, input.info(), &output, &self.write)?;
-                Upscale::Network(
-                    model.ready(engine_within(&self.device, limit_bytes, outside_bytes, &model)?, &self.device)?,
-                )
+                let Chosen { engine, notice } = engine_within(&self.device, limit_bytes, outside_bytes, &model)?;
+                if let Some(notice) = notice {
+                    (self.on_event)(Event::Notice(notice));
+                }
+                Upscale::Network(model.ready(engine, &self.device)?)
             }
         };
         let mut resume = self.resume;
@@ -342,16 +343,11 @@ const PREPARED: u64 = 8;
 
 /// An engine that takes what the limit leaves. A network's weights always fit: whether they leave room for frames, the plan
 /// says, and what would.
-fn engine_within(
-    device: &DeviceOptions,
-    limit_bytes: u64,
-    outside_bytes: u64,
-    model: &Model,
-) -> Result<Arc<dyn Engine>, Error> {
+fn engine_within(device: &DeviceOptions, limit_bytes: u64, outside_bytes: u64, model: &Model) -> Result<Chosen, Error> {
     let parameters = model.descriptor().map_or(0, |d| d.parameters);
     let weights = 4 * parameters;
     let left = limit_bytes.saturating_sub(outside_bytes + weights).max(PREPARED * weights);
-    DeviceOptions { memory_limit_bytes: Some(usize::try_from(left).unwrap_or(usize::MAX)), ..device.clone() }.engine()
+    DeviceOptions { memory_limit_bytes: Some(usize::try_from(left).unwrap_or(usize::MAX)), ..device.clone() }.chosen()
 }
 
 /// Where features wait that do not fit in memory: beside the output, where there must be room for a film anyway.

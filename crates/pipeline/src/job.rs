@@ -176,6 +176,8 @@ pub struct Plan {
     pub memory_bytes: u64,
     /// The ceiling it keeps to.
     pub memory_limit_bytes: u64,
+    /// The most of the device's own memory, estimated, where it has any.
+    pub device_bytes: Option<u64>,
     /// Whether cuts are looked for.
     pub shots: bool,
     /// The windows of a network that sees windows.

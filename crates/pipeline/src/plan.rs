@@ -70,8 +70,10 @@ pub struct WindowPlan {
     pub still: Option<(u64, u64)>,
     /// The most frames that a window can see in the memory and on the disk that there are.
     pub most_frames: u64,
-    /// Bytes of features kept in memory, at most.
+    /// Bytes of features kept in memory, at most: in the device's, where it has its own.
     pub store_bytes: u64,
+    /// Bytes of features that may wait in the host's memory, for a device with memory of its own; else 0.
+    pub host_bytes: u64,
     /// Bytes of features in a scratch file, at most.
     pub scratch_bytes: u64,
 }
@@ -79,7 +81,7 @@ pub struct WindowPlan {
 impl WindowPlan {
     /// Bytes that features may take in memory before they go to the scratch file.
     pub(crate) fn store_limit_bytes(&self) -> u64 {
-        if self.scratch_bytes == 0 { u64::MAX } else { self.store_bytes }
+        if self.scratch_bytes == 0 && self.host_bytes == 0 { u64::MAX } else { self.store_bytes }
     }
 }
 
@@ -94,8 +96,13 @@ pub struct SessionPlan {
     pub tile: Size,
     /// Columns and rows of tiles.
     pub tiles: (usize, usize),
-    /// The most memory that network, weights and waiting frames take, estimated.
+    /// The most memory that network, weights and waiting frames take, estimated: the host's share, where the device has
+    /// memory of its own.
     pub memory_bytes: u64,
+    /// The most of the device's own memory, where it has any.
+    pub device_bytes: Option<u64>,
+    /// What of `memory_bytes` is the host's on a device with memory of its own: frames that wait, and results.
+    host_bytes: u64,
     pub(crate) grid: TileGrid,
 }
 
@@ -167,6 +174,20 @@ impl SessionPlan {
         ))
     }
 
+    /// The plan for a device with memory of its own, which [`SessionPlan::choose`] chose for that memory: what it takes of
+    /// the host's, of which `host_bytes` are there.
+    pub(crate) fn beside_device(mut self, host_bytes: u64) -> Self {
+        self.device_bytes = Some(self.memory_bytes);
+        self.memory_bytes = self.host_bytes;
+        if let Some(window) = &mut self.window {
+            window.host_bytes = host_bytes.saturating_sub(self.memory_bytes);
+            let waiting = window.scratch_bytes.min(window.host_bytes);
+            window.scratch_bytes -= waiting;
+            self.memory_bytes += waiting;
+        }
+        self
+    }
+
     /// Bytes of features that may stay in memory while a window runs in f32 for once, in a session of `descriptor` at
     /// `precision`: what is left by values twice as wide.
     pub(crate) fn store_bytes_in_full(&self, descriptor: &Descriptor, precision: Precision) -> u64 {
@@ -230,9 +251,13 @@ impl Cost<'_> {
     /// Weights, the frame that is worked on, its result, and the frame that comes in.
     fn base_bytes(&self) -> u64 {
         let Stream { descriptor: d, weights_bytes, .. } = self.stream;
-        let work = work_bytes(d, self.grid.tile(), self.stream.precision);
-        let result = u64::from(d.scale * d.scale) * frame_bytes(self.padded);
-        weights_bytes + work + 2 * result + frame_bytes(self.padded)
+        weights_bytes + work_bytes(d, self.grid.tile(), self.stream.precision) + self.frames_bytes()
+    }
+
+    /// Of these, the frames.
+    fn frames_bytes(&self) -> u64 {
+        let scale = self.stream.descriptor.scale;
+        2 * u64::from(scale * scale) * frame_bytes(self.padded) + frame_bytes(self.padded)
     }
 
     /// A network that takes frame after frame.
@@ -243,7 +268,8 @@ impl Cost<'_> {
             }
             _ => 1,
         };
-        self.plan(None, self.base_bytes() + kept * frame_bytes(self.padded))
+        let kept = kept * frame_bytes(self.padded);
+        self.plan(None, self.base_bytes() + kept, self.frames_bytes() + kept)
     }
 
     /// Windows with features in memory up to `store_bytes`, or up to what the room leaves, and the rest in a scratch file if
@@ -272,11 +298,8 @@ impl Cost<'_> {
             None => [frames.unwrap_or(most_frames.max(1)); 3].into(),
         };
         let all = stored.saturating_mul(seen);
-        let fixed = base
-            .saturating_add(transfer)
-            .saturating_add(held.saturating_mul(seen))
-            .saturating_add(waiting.saturating_mul(waits))
-            .saturating_add(results.saturating_mul(made));
+        let on_host = waiting.saturating_mul(waits).saturating_add(results.saturating_mul(made));
+        let fixed = base.saturating_add(transfer).saturating_add(held.saturating_mul(seen)).saturating_add(on_host);
         let in_memory = if scratch { all.min(store_bytes).min(room.memory_bytes.saturating_sub(fixed)) } else { all };
         let (still_body, still_context) = STILL_WINDOW;
         let shorter = self.adapts && body > still_body;
@@ -286,18 +309,21 @@ impl Cost<'_> {
             still: shorter.then_some((still_body, still_context.min(context))),
             most_frames,
             store_bytes: in_memory,
+            host_bytes: 0,
             scratch_bytes: all - in_memory,
         };
-        self.plan(Some(window), fixed.saturating_add(in_memory))
+        self.plan(Some(window), fixed.saturating_add(in_memory), self.frames_bytes().saturating_add(on_host))
     }
 
-    fn plan(&self, window: Option<WindowPlan>, memory_bytes: u64) -> SessionPlan {
+    fn plan(&self, window: Option<WindowPlan>, memory_bytes: u64, host_bytes: u64) -> SessionPlan {
         SessionPlan {
             window,
             padded: self.padded,
             tile: self.grid.tile(),
             tiles: self.grid.columns_and_rows(),
             memory_bytes,
+            device_bytes: None,
+            host_bytes,
             grid: self.grid.clone(),
         }
     }
@@ -366,6 +392,26 @@ mod tests {
         assert!(spilling.memory_bytes <= 1000 * MIB);
         let tiled = plan(300);
         assert!(tiled.tiles != (1, 1) && tiled.memory_bytes <= 300 * MIB, "{tiled:?}");
+    }
+
+    #[test]
+    fn a_device_with_memory_of_its_own_leaves_the_host_the_frames_and_what_does_not_fit() {
+        let plan = |device_mib, host_mib| {
+            choose(Reach::Window, WindowOptions::default(), None, device_mib * MIB, u64::MAX)
+                .unwrap()
+                .beside_device(host_mib * MIB)
+        };
+        let roomy = plan(8000, 500);
+        let window = roomy.window.unwrap();
+        assert_eq!(window.scratch_bytes, 0);
+        assert!(roomy.device_bytes.unwrap() > 1000 * MIB && roomy.memory_bytes < 200 * MIB, "{roomy:?}");
+        assert_eq!(roomy.memory_bytes + window.host_bytes, 500 * MIB);
+        let tight = plan(1000, 20_000);
+        let window = tight.window.unwrap();
+        assert!(window.scratch_bytes == 0 && tight.memory_bytes > 1000 * MIB, "{tight:?}");
+        assert!(window.store_limit_bytes() < u64::MAX);
+        let both = plan(1000, 500);
+        assert!(both.window.unwrap().scratch_bytes > 0 && both.memory_bytes == 500 * MIB, "{both:?}");
     }
 
     #[test]

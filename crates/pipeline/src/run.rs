@@ -169,6 +169,7 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         encoder: wanted.encoder.clone(),
         memory_bytes: planned.memory_bytes,
         memory_limit_bytes: limit_bytes,
+        device_bytes: planned.session.as_ref().and_then(|(_, plan)| plan.device_bytes),
         shots,
         window: planned.session.as_ref().and_then(|(_, plan)| plan.window),
         tiles: planned.tiles(),

@@ -9,7 +9,7 @@ use framelift_nets::Reach;
 use crate::memory::default_limit_bytes;
 use crate::outlet::{Clock, Collect, Outlet, Sink};
 use crate::pieces::pad;
-use crate::plan::{Room, SessionPlan, Stream, WindowOptions};
+use crate::plan::{Room, SessionPlan, Stream, WindowOptions, WindowPlan};
 use crate::stream::{StreamWork, TiledWork};
 use crate::windows::WindowWork;
 use crate::{Model, mib};
@@ -53,6 +53,19 @@ pub enum SessionError {
         /// The least that would do.
         needed_bytes: u64,
         /// The ceiling.
+        limit_bytes: u64,
+    },
+    /// No plan fits in the memory of the device.
+    #[error(
+        "frames of {size} take at least {} of the device's memory, over the {} that are free; use --device cpu or smaller frames",
+        mib(*needed_bytes), mib(*limit_bytes)
+    )]
+    DeviceMemory {
+        /// Width and height of the frames.
+        size: Size,
+        /// The least that would do.
+        needed_bytes: u64,
+        /// What there is.
         limit_bytes: u64,
     },
     /// Features of one window do not fit on the disk either.
@@ -138,14 +151,33 @@ impl SessionOptions {
             size,
             frames,
         };
-        SessionPlan::choose(&stream, &self.windows, room).map_err(|least| match least.window {
-            Some(window) if least.memory_bytes <= memory_bytes => SessionError::Disk {
-                frames: window.body + 2 * window.context,
-                needed_bytes: window.scratch_bytes,
-                free_bytes: room.scratch_bytes.saturating_mul(2),
-            },
-            _ => SessionError::Memory { size, needed_bytes: least.memory_bytes, limit_bytes: memory_bytes },
-        })
+        let disk = |window: &WindowPlan| SessionError::Disk {
+            frames: window.body + 2 * window.context,
+            needed_bytes: window.scratch_bytes,
+            free_bytes: room.scratch_bytes.saturating_mul(2),
+        };
+        let Some(device_bytes) = model.engine().own_memory_bytes() else {
+            return SessionPlan::choose(&stream, &self.windows, room).map_err(|least| match &least.window {
+                Some(window) if least.memory_bytes <= memory_bytes => disk(window),
+                _ => SessionError::Memory { size, needed_bytes: least.memory_bytes, limit_bytes: memory_bytes },
+            });
+        };
+        // Features that do not fit on the device wait in the host's memory first, then on the disk.
+        let scratch_bytes = room.scratch_bytes.saturating_add(memory_bytes);
+        let plan = SessionPlan::choose(&stream, &self.windows, Room { memory_bytes: device_bytes, scratch_bytes });
+        let plan = plan.map_err(|least| SessionError::DeviceMemory {
+            size,
+            needed_bytes: least.memory_bytes,
+            limit_bytes: device_bytes,
+        })?;
+        let plan = plan.beside_device(memory_bytes);
+        match &plan.window {
+            _ if plan.memory_bytes > memory_bytes => {
+                Err(SessionError::Memory { size, needed_bytes: plan.memory_bytes, limit_bytes: memory_bytes })
+            }
+            Some(window) if window.scratch_bytes > room.scratch_bytes => Err(disk(window)),
+            _ => Ok(plan),
+        }
     }
 }
 

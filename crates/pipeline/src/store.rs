@@ -12,10 +12,12 @@ use framelift_nets::{FeatureId, FeatureStore};
 /// A feature and where it waits.
 enum Kept {
     Memory(Tensor),
+    Host { values: Vec<u8>, shape: Shape, precision: Precision },
     Scratch { at: u64, bytes: u64, shape: Shape, precision: Precision },
 }
 
-/// Keeps features in memory up to a share, and the rest in a scratch file, with the very bits they have.
+/// Keeps features in memory up to a share, and the rest in a scratch file, with the very bits they have. Where the engine's
+/// memory is its device's own, the host's memory comes between the two.
 ///
 /// What is put first stays in memory: every pass over a window asks for each feature about as often, so that it matters
 /// little which lie where.
@@ -23,6 +25,11 @@ pub(crate) struct ScratchStore {
     engine: Arc<dyn Engine>,
     memory_bytes: u64,
     used_bytes: u64,
+    /// Bytes that may wait in the host's memory, and those that do.
+    host_limit_bytes: u64,
+    host_bytes: u64,
+    /// Whether the device had less memory than planned: then nothing is kept there.
+    crowded: bool,
     /// Where the file is made when it is first needed; `None` where features must not leave memory.
     folder: Option<PathBuf>,
     file: Option<File>,
@@ -41,6 +48,9 @@ impl ScratchStore {
             engine,
             memory_bytes,
             used_bytes: 0,
+            host_limit_bytes: 0,
+            host_bytes: 0,
+            crowded: false,
             folder,
             file: None,
             holes: BTreeMap::new(),
@@ -51,11 +61,23 @@ impl ScratchStore {
         }
     }
 
+    /// Lets up to `host_bytes` wait in the host's memory before any go to the file.
+    pub(crate) fn with_host(mut self, host_bytes: u64) -> Self {
+        self.host_limit_bytes = host_bytes;
+        self
+    }
+
+    /// From the next reset on keeps nothing in the engine's memory. Says whether that is news.
+    pub(crate) fn crowd_out(&mut self) -> bool {
+        self.folder.is_some() && !std::mem::replace(&mut self.crowded, true)
+    }
+
     /// Forgets everything kept, and what the file held; from now on up to `memory_bytes` stay in memory.
     pub(crate) fn reset(&mut self, memory_bytes: u64) {
         self.features.clear();
         self.holes.clear();
-        (self.memory_bytes, self.used_bytes, self.end) = (memory_bytes, 0, 0);
+        let memory_bytes = if self.crowded { 0 } else { memory_bytes };
+        (self.memory_bytes, self.used_bytes, self.host_bytes, self.end) = (memory_bytes, 0, 0, 0);
     }
 
     /// The most bytes that have lain in the scratch file.
@@ -72,6 +94,10 @@ impl ScratchStore {
     fn write(&mut self, tensor: &Tensor) -> Result<Kept, EngineError> {
         let values = self.engine.to_bytes(tensor)?;
         let bytes = values.len() as u64;
+        if self.host_bytes + bytes <= self.host_limit_bytes {
+            self.host_bytes += bytes;
+            return Ok(Kept::Host { values, shape: tensor.shape(), precision: tensor.precision() });
+        }
         let hole = self.holes.get_mut(&bytes).and_then(Vec::pop);
         let at = hole.unwrap_or(self.end);
         let file = match &mut self.file {
@@ -107,6 +133,7 @@ impl FeatureStore for ScratchStore {
     fn get(&mut self, id: FeatureId) -> Result<Tensor, EngineError> {
         match (self.features.get(&id), &mut self.file) {
             (Some(Kept::Memory(tensor)), _) => Ok(tensor.clone()),
+            (Some(Kept::Host { values, shape, precision }), _) => self.engine.from_bytes(*shape, *precision, values),
             (Some(Kept::Scratch { at, bytes, shape, precision }), Some(file)) => {
                 let mut values = vec![0; *bytes as usize];
                 let read = file.seek(SeekFrom::Start(*at)).and_then(|_| file.read_exact(&mut values));
@@ -120,6 +147,7 @@ impl FeatureStore for ScratchStore {
     fn release(&mut self, id: FeatureId) {
         match self.features.remove(&id) {
             Some(Kept::Memory(tensor)) => self.used_bytes -= Self::size_bytes(&tensor),
+            Some(Kept::Host { values, .. }) => self.host_bytes -= values.len() as u64,
             Some(Kept::Scratch { at, bytes, .. }) => self.holes.entry(bytes).or_default().push(at),
             None => {}
         }
@@ -164,6 +192,32 @@ mod tests {
             same(&mut store, ids[4], 4);
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the file has no name");
         }
+    }
+
+    #[test]
+    fn the_hosts_memory_comes_before_the_file() {
+        let engine: Arc<dyn Engine> = Arc::new(ReferenceEngine::new());
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = 3 * 5 * 20 * 4;
+        let mut store = ScratchStore::new(engine.clone(), bytes, Some(folder.path().into())).with_host(2 * bytes);
+        let put = |store: &mut ScratchStore, n| store.put(feature(&*engine, n, Precision::F32)).unwrap();
+        let same = |store: &mut ScratchStore, id, n| {
+            let (got, due) = (store.get(id).unwrap(), feature(&*engine, n, Precision::F32));
+            assert_eq!(engine.to_bytes(&got).unwrap(), engine.to_bytes(&due).unwrap());
+        };
+        let ids: Vec<FeatureId> = (0..4).map(|n| put(&mut store, n)).collect();
+        assert_eq!((store.used_bytes, store.host_bytes, store.scratch_bytes()), (bytes, 2 * bytes, bytes));
+        (0..4).for_each(|n| same(&mut store, ids[n], n));
+        store.release(ids[1]);
+        let again = put(&mut store, 7);
+        assert_eq!((store.host_bytes, store.scratch_bytes()), (2 * bytes, bytes), "room is used again");
+        same(&mut store, again, 7);
+
+        assert!(store.crowd_out() && !store.crowd_out());
+        store.reset(u64::MAX);
+        let id = put(&mut store, 5);
+        assert_eq!((store.used_bytes, store.host_bytes), (0, bytes), "nothing stays on a device that has no room");
+        same(&mut store, id, 5);
     }
 
     #[test]

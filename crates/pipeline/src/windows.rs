@@ -37,7 +37,8 @@ pub(crate) struct WindowWork {
 impl WindowWork {
     pub(crate) fn new(model: Model, plan: SessionPlan, window: WindowPlan, offload: Offload, folder: PathBuf) -> Self {
         let folder = (offload != Offload::Never).then_some(folder);
-        let store = ScratchStore::new(model.engine().clone(), window.store_limit_bytes(), folder);
+        let store =
+            ScratchStore::new(model.engine().clone(), window.store_limit_bytes(), folder).with_host(window.host_bytes);
         let grid = Grid::new(window.body, window.context);
         Self {
             model,
@@ -231,6 +232,17 @@ fn run_part<S: Sink>(
     let store_bytes = plan.window.map_or(0, |window| window.store_limit_bytes());
     store.reset(store_bytes);
     let mut ended = attempt(model, &**model.network(), store, inputs, keep.clone(), &mut next, part);
+    if let Err(Stop::Engine(EngineError::OutOfMemory { .. })) = ended
+        && model.engine().own_memory_bytes().is_some()
+        && store.crowd_out()
+    {
+        part.out.sink.notice(
+            "the device has less memory free than planned; features wait in the host's memory from now on, which takes longer"
+                .into(),
+        );
+        store.reset(0);
+        ended = attempt(model, &**model.network(), store, inputs, keep.clone(), &mut next, part);
+    }
     if let Err(Stop::Engine(EngineError::NonFinite { .. })) = ended {
         let ahead = part.ahead(next - keep.start);
         if let Some(full) = model.in_full().map_err(|source| part.out.failed(source, ahead))? {

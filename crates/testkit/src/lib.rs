@@ -1,4 +1,5 @@
-//! What framelift's tests share: golden vectors, synthetic checkpoints, the operations' golden cases, a memory meter.
+//! What framelift's tests share: golden vectors, synthetic checkpoints, the operations' golden cases and
+//! the cases that every engine is held to the reference by, a memory meter.
 //!
 //! Helpers of tests panic where a test would: a broken golden file is a failed test.
 
@@ -8,6 +9,7 @@ pub mod golden;
 pub mod memory;
 pub mod ops;
 pub mod pth;
+pub mod suite;
 pub mod synth;
 
 use std::io::Write as _;

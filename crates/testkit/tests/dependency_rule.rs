@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("framelift-quality", &["framelift-frame", "framelift-media"]),
     ("framelift-engine", &["framelift-frame"]),
     ("framelift-engine-cpu", &["framelift-engine", "framelift-frame"]),
+    ("framelift-engine-gpu", &["framelift-engine", "framelift-frame"]),
     ("framelift-nets", &["framelift-engine"]),
     (
         "framelift-pipeline",
@@ -25,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "framelift-engine",
             "framelift-engine-cpu",
+            "framelift-engine-gpu",
             "framelift-frame",
             "framelift-media",
             "framelift-nets",

@@ -4,6 +4,7 @@
 mod bad_input;
 mod batch;
 mod common;
+mod devices;
 mod formats;
 mod golden;
 mod measure;

@@ -20,7 +20,7 @@ pub use deform_conv::{deform_conv, deform_offsets};
 pub use engine::ReferenceEngine;
 pub use flow_warp::flow_warp;
 pub use pointwise::{add_scaled, mean_abs, scale_channels};
-pub use resize::resize;
+pub use resize::{resize, resize_taps};
 pub use shuffle::{pixel_shuffle, pixel_unshuffle};
 
 use crate::{EngineError, HostTensor, Precision, Shape};

@@ -12,8 +12,8 @@ pub fn resize(input: &HostTensor, height: usize, width: usize, mode: ResizeMode)
     if shape.is_empty() || height == 0 || width == 0 {
         return misfit(format!("{shape} cannot be resized to {height}x{width}"));
     }
-    let rows: Vec<Taps> = (0..height).map(|y| taps(y, shape.height, height, mode)).collect();
-    let columns: Vec<Taps> = (0..width).map(|x| taps(x, shape.width, width, mode)).collect();
+    let rows: Vec<Taps> = (0..height).map(|y| resize_taps(y, shape.height, height, mode)).collect();
+    let columns: Vec<Taps> = (0..width).map(|x| resize_taps(x, shape.width, width, mode)).collect();
     Ok(HostTensor::from_fn(Shape::new(height, width, shape.channels), |y, x, c| {
         let mut sum = 0.0;
         for &(row, down) in &rows[y] {
@@ -28,8 +28,9 @@ pub fn resize(input: &HostTensor, height: usize, width: usize, mode: ResizeMode)
 /// Samples of the input and their weights.
 type Taps = Vec<(usize, f64)>;
 
-/// What output sample `at` of `output` is made of, along a dimension of `input` samples.
-fn taps(at: usize, input: usize, output: usize, mode: ResizeMode) -> Taps {
+/// What output sample `at` of `output` is made of, along a dimension of `input` samples: their numbers and weights.
+#[must_use]
+pub fn resize_taps(at: usize, input: usize, output: usize, mode: ResizeMode) -> Vec<(usize, f64)> {
     let ratio = input as f64 / output as f64;
     match mode {
         ResizeMode::Nearest => vec![(at * input / output, 1.0)],

@@ -59,7 +59,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         upsampling: Some(weights.upsampling()),
         held_values_per_pixel: 3,
         stored_values_per_pixel: weights.channels as u64,
-        precisions: &[Precision::F32, Precision::Bf16],
+        precisions: &[Precision::F32, Precision::Bf16, Precision::F16],
         purpose,
         licence,
     };

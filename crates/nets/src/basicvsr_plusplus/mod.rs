@@ -109,7 +109,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         upsampling: Some(weights.upsampling()),
         held_values_per_pixel: 3 + weights.per_pixel(FLOW_VALUES),
         stored_values_per_pixel: weights.per_pixel(BRANCHES.len() as u64 * channels as u64),
-        precisions: &[Precision::F32, Precision::Bf16],
+        precisions: &[Precision::F32, Precision::Bf16, Precision::F16],
         purpose,
         licence,
     };

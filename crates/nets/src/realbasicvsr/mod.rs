@@ -68,7 +68,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         upsampling: Some(Upsampling { outside: upsampling.outside + as_it_came, ..upsampling }),
         held_values_per_pixel: 6,
         stored_values_per_pixel: channels as u64,
-        precisions: &[Precision::F32, Precision::Bf16],
+        precisions: &[Precision::F32, Precision::Bf16, Precision::F16],
         purpose,
         licence,
     };

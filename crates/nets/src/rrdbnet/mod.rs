@@ -99,7 +99,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         }),
         held_values_per_pixel: 0,
         stored_values_per_pixel: 0,
-        precisions: &[Precision::F32, Precision::Bf16],
+        precisions: &[Precision::F32, Precision::Bf16, Precision::F16],
         purpose,
         licence,
     };

@@ -202,9 +202,9 @@ fn bytes_said_bound_the_memory_taken() {
 }
 
 #[test]
-fn precisions_that_are_not_good_are_refused() {
+fn precisions_that_the_engine_has_not_are_refused() {
     let checkpoint = builtin::checkpoint("lift-x2").unwrap().unwrap();
-    let engine: Arc<dyn Engine> = Arc::new(ReferenceEngine::new());
+    let (_, engine) = fastest_engine();
     let error = detect(&checkpoint).unwrap().prepare(engine, Precision::F16).err().unwrap();
     assert!(matches!(error, EngineError::Unsupported { .. }), "{error}");
 }

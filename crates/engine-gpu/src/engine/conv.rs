@@ -1,0 +1,286 @@
+//! Convolutions: how they are cut into tiles, their weights, and the launch.
+
+use std::sync::Arc;
+
+use cubecl::prelude::*;
+use framelift_engine::{Activation, Addend, Conv, ConvSpec, EngineError, Precision, Shape, Tensor, Upsample};
+
+use super::{GpuEngine, misfit};
+use crate::NAME;
+use crate::kernels::conv::{Activation as Applied, Added, ConvPlan, ConvSizesLaunch};
+use crate::kernels::product::Block;
+use crate::kernels::{self, LANES, Source};
+use crate::map::{Map, array, encode, read, storage_type, vectors};
+use crate::pool::Buffer;
+
+/// Width of every tile, in pixels.
+const TILE_WIDTH: usize = 16;
+
+/// Vectors of input channels that are in shared memory at once, at most.
+const CHUNK: usize = 4;
+
+/// A convolution's weights on the device, and the plan of the kernel but for what each call brings.
+pub(super) struct Prepared<R: Runtime> {
+    weights: Buffer<R>,
+    weights_len: usize,
+    /// Biases, then slopes.
+    channels: Buffer<R>,
+    plan: ConvPlan,
+}
+
+/// How units share a tile of `output_vectors` vectors of outputs, on a card or on software that stands in for one.
+pub(super) fn share(output_vectors: usize, is_software: bool) -> Block {
+    let (columns, vectors, rows, pixels) = match output_vectors {
+        0..=1 => (1, 1, 64, 4),
+        2 => (2, 1, 32, 4),
+        3..=4 => (4, 1, 32, 4),
+        5..=8 if is_software => (8, 1, 16, 4),
+        5..=8 => (8, 1, 16, 8),
+        _ if is_software => (16, 1, 16, 4),
+        _ => (8, 2, 16, 8),
+    };
+    Block {
+        columns,
+        rows,
+        pixels,
+        vectors,
+        chunk: CHUNK,
+        weight_vectors: output_vectors.next_multiple_of(columns * vectors),
+        pixel_step: 0,
+        unrolled: !is_software,
+    }
+}
+
+/// The plan for a convolution in `shared_bytes` of shared memory, without the inputs' places.
+fn plan(spec: &ConvSpec, shared_bytes: usize, is_software: bool) -> ConvPlan {
+    let r = spec.pixel_shuffle;
+    let output_vectors = vectors(spec.out_channels / (r * r));
+    let mut block = share(r * r * output_vectors, is_software);
+    let mut first = 0;
+    let source = |channels: &usize| {
+        let count = vectors(*channels);
+        first += count;
+        Source { half: false, slot: 0, first: first - count, count }
+    };
+    let sources: Vec<Source> = spec.in_channels.iter().map(source).collect();
+    block.chunk = block.chunk.min(first);
+    let activation = match spec.activation {
+        Activation::None => Applied::None,
+        Activation::Relu => Applied::Relu,
+        Activation::Leaky(_) | Activation::Prelu(_) => Applied::Slopes,
+    };
+    let mut plan = ConvPlan {
+        block,
+        tile_height: 0,
+        tile_width: TILE_WIDTH,
+        kernel: spec.kernel,
+        stride: spec.stride,
+        sources,
+        activation,
+        added: Added::None,
+        scaled: spec.scale != 1.0,
+        shuffle: r,
+        output_vectors,
+    };
+    // Large kernels and strides have wide borders: fewer pixels then, or fewer channels at once.
+    loop {
+        plan.tile_height = plan.block.tile_pixels() / TILE_WIDTH;
+        let bytes = plan.shared_vectors() * LANES * spec.precision.bytes();
+        if bytes <= shared_bytes || (plan.block.pixels == 1 && plan.block.chunk == 1) {
+            break;
+        }
+        if plan.block.pixels > 2 || plan.block.chunk == 1 {
+            plan.block.pixels /= 2;
+        } else {
+            plan.block.chunk -= 1;
+        }
+    }
+    let rows_apart = plan.block.rows / TILE_WIDTH * plan.stride;
+    plan.block.pixel_step = rows_apart * plan.halo_width() * plan.block.pixel_stride();
+    plan
+}
+
+/// Where output `at` of the kernel's order, `[row offset][column offset][channel]`, is in the order of the weights.
+fn output_of(plan: &ConvPlan, spec: &ConvSpec, at: usize) -> Option<usize> {
+    let area = plan.shuffle * plan.shuffle;
+    let (part, channel) = (at / (plan.output_vectors * LANES), at % (plan.output_vectors * LANES));
+    (part < area && channel < spec.out_channels / area).then_some(channel * area + part)
+}
+
+/// Weights as the kernel reads them: `[chunk][tap][channel of the chunk][output]`.
+fn pack_weights(plan: &ConvPlan, spec: &ConvSpec, weights: &[f32]) -> Vec<f32> {
+    let taps = spec.kernel * spec.kernel;
+    let (chunk, outputs) = (plan.block.chunk * LANES, plan.block.weight_vectors * LANES);
+    let total = spec.total_in_channels();
+    let mut packed = vec![0.0; plan.chunks() * taps * chunk * outputs];
+    let mut before = 0;
+    for (source, &channels) in plan.sources.iter().zip(&spec.in_channels) {
+        for channel in 0..channels {
+            let at = source.first * LANES + channel;
+            for tap in 0..taps {
+                let row = ((at / chunk * taps + tap) * chunk + at % chunk) * outputs;
+                for output in 0..outputs {
+                    if let Some(out) = output_of(plan, spec, output) {
+                        packed[row + output] = weights[(out * total + before + channel) * taps + tap];
+                    }
+                }
+            }
+        }
+        before += channels;
+    }
+    packed
+}
+
+/// The inputs of a kernel, by their types, and the plan's sources in their places.
+pub(super) struct Inputs<R: Runtime> {
+    pub(super) singles: SequenceArg<R, Array<kernels::V4<f32>>>,
+    pub(super) halves: SequenceArg<R, Array<kernels::V4<half::f16>>>,
+    pub(super) sources: Vec<Source>,
+}
+
+impl<R: Runtime> Inputs<R> {
+    pub(super) fn new(maps: &[&Map<R>], sources: &[Source]) -> Result<Self, EngineError> {
+        let (mut singles, mut halves) = (SequenceArg::new(), SequenceArg::new());
+        let mut placed = Vec::with_capacity(maps.len());
+        for (map, source) in maps.iter().zip(sources) {
+            let half = map.precision == Precision::F16;
+            let slot = if half { halves.values.len() } else { singles.values.len() };
+            if half {
+                halves.push(map.arg()?);
+            } else {
+                singles.push(map.arg()?);
+            }
+            placed.push(Source { half, slot, ..*source });
+        }
+        Ok(Self { singles, halves, sources: placed })
+    }
+}
+
+/// What is wrong with an addend.
+fn check_addend(addend: Shape, upsample: Upsample, output: Shape) -> Result<(), EngineError> {
+    let fits = match upsample {
+        Upsample::None => addend == output,
+        Upsample::Nearest | Upsample::Bilinear => {
+            !addend.is_empty()
+                && addend.channels == output.channels
+                && output.height.is_multiple_of(addend.height)
+                && output.width.is_multiple_of(addend.width)
+                && output.height / addend.height == output.width / addend.width
+        }
+    };
+    if fits {
+        return Ok(());
+    }
+    misfit(format!("an addend of {addend} (upsampling: {upsample:?}) for an output of {output}"))
+}
+
+impl<R: Runtime> GpuEngine<R> {
+    /// [`Engine::prepare_conv`](framelift_engine::Engine::prepare_conv).
+    pub(super) fn prepared_conv(&self, spec: &ConvSpec, weights: &[f32], bias: &[f32]) -> Result<Conv, EngineError> {
+        spec.check(weights, bias)?;
+        self.check_precision(spec.precision)?;
+        self.check_precision(spec.output)?;
+        let plan = plan(spec, self.client.properties().hardware.max_shared_memory_size, self.is_software);
+        let outputs = plan.block.weight_vectors * LANES;
+        let slope = |out: usize| match &spec.activation {
+            Activation::Leaky(slope) => *slope,
+            Activation::Prelu(slopes) => slopes[out],
+            Activation::None | Activation::Relu => 0.0,
+        };
+        let of = |value: &dyn Fn(usize) -> f32| -> Vec<f32> {
+            (0..outputs).map(|at| output_of(&plan, spec, at).map_or(0.0, value)).collect()
+        };
+        let channels = [of(&|out| bias[out]), of(&slope)].concat();
+        let packed = pack_weights(&plan, spec, weights);
+        let prepared = Prepared {
+            weights_len: packed.len() / LANES,
+            weights: self.pool.filled(encode(&packed, spec.precision))?,
+            channels: self.pool.filled(encode(&channels, Precision::F32))?,
+            plan,
+        };
+        Ok(Conv::new(spec.clone(), Arc::new(prepared)))
+    }
+
+    /// [`Engine::conv`](framelift_engine::Engine::conv).
+    pub(super) fn convolved(
+        &self,
+        conv: &Conv,
+        inputs: &[&Tensor],
+        addend: Option<Addend<'_>>,
+    ) -> Result<Tensor, EngineError> {
+        let spec = conv.spec();
+        let prepared: &Prepared<R> =
+            conv.prepared().ok_or(EngineError::Foreign { what: "convolution", engine: NAME })?;
+        let maps = inputs.iter().map(|input| read::<R>(input)).collect::<Result<Vec<_>, _>>()?;
+        let channels: Vec<usize> = maps.iter().map(|map| map.shape.channels).collect();
+        if channels != spec.in_channels {
+            return misfit(format!("inputs of {channels:?} channels for a convolution of {:?}", spec.in_channels));
+        }
+        let Shape { height, width, .. } = maps[0].shape;
+        if let Some(other) = maps.iter().find(|map| (map.shape.height, map.shape.width) != (height, width)) {
+            return misfit(format!("inputs of {} and {}", maps[0].shape, other.shape));
+        }
+        let [sum_height, sum_width] = [height, width].map(|side| side.div_ceil(spec.stride));
+        let r = spec.pixel_shuffle;
+        let shape = Shape::new(sum_height * r, sum_width * r, spec.out_channels / (r * r));
+        let mut plan = prepared.plan.clone();
+        let added = match addend {
+            Some(Addend { tensor, upsample }) => {
+                check_addend(tensor.shape(), upsample, shape)?;
+                plan.added = match upsample {
+                    Upsample::None => Added::Same,
+                    Upsample::Nearest => Added::Nearest,
+                    Upsample::Bilinear => Added::Bilinear,
+                };
+                Some(read::<R>(tensor)?)
+            }
+            None => None,
+        };
+        let map = self.allocate(shape, spec.output)?;
+        if shape.is_empty() {
+            return Ok(map.finish());
+        }
+        let inputs = Inputs::new(&maps, &plan.sources)?;
+        plan.sources = inputs.sources;
+        let weights = || array(&prepared.weights, prepared.weights_len);
+        let addend = added.map_or_else(weights, Map::arg)?;
+        let added_precision = added.map_or(spec.precision, |map| map.precision);
+        let added_shape = added.map_or(shape, |map| map.shape);
+        let block = plan.block;
+        let channels_len = 2 * block.weight_vectors;
+        let size = |n: usize| n as u32;
+        let sizes = ConvSizesLaunch::new(
+            size(height),
+            size(width),
+            size(sum_height),
+            size(sum_width),
+            size(added_shape.height),
+            size(added_shape.width),
+            spec.scale,
+        );
+        let count = CubeCount::Static(
+            size(sum_width.div_ceil(plan.tile_width)),
+            size(sum_height.div_ceil(plan.tile_height)),
+            size(block.weight_vectors / block.tile_vectors()),
+        );
+        // SAFETY: cubes cover the output, and units beyond it write nothing; inputs are read where the kernel has checked
+        // that they are; weights and channels are as long as the plan says.
+        unsafe {
+            kernels::conv::conv::launch_unchecked::<R>(
+                &self.client,
+                count,
+                CubeDim::new_2d(size(block.columns), size(block.rows)),
+                inputs.singles,
+                inputs.halves,
+                weights()?,
+                array(&prepared.channels, channels_len)?,
+                addend,
+                map.arg()?,
+                sizes,
+                plan,
+                [spec.precision, added_precision, spec.output].map(storage_type),
+            );
+        }
+        Ok(map.finish())
+    }
+}

@@ -1,0 +1,197 @@
+//! Operations that sample their inputs where flows and offsets point.
+
+use std::sync::Arc;
+
+use cubecl::prelude::*;
+use framelift_engine::{DeformConv, DeformSpec, EngineError, Padding, Precision, Shape, Tensor};
+
+use super::conv::{Inputs, share};
+use super::{GpuEngine, misfit};
+use crate::NAME;
+use crate::kernels::deform_conv::DeformPlan;
+use crate::kernels::product::Block;
+use crate::kernels::{self, LANES, Source};
+use crate::launch::{in_rows, row_of};
+use crate::map::{Map, array, encode, read, storage_type, vectors};
+use crate::pool::Buffer;
+
+/// Vectors of a pixel that are in shared memory at once, about.
+const CHUNK: usize = 8;
+
+/// A deformable convolution's weights on the device, and the plan of the kernel but for what each call brings.
+struct Prepared<R: Runtime> {
+    weights: Buffer<R>,
+    weights_len: usize,
+    bias: Buffer<R>,
+    plan: DeformPlan,
+}
+
+/// The map of an f32 flow.
+fn read_flow<R: Runtime>(flow: &Tensor) -> Result<&Map<R>, EngineError> {
+    match flow.precision() {
+        Precision::F32 => read(flow),
+        other => misfit(format!("a flow in {other}; flows are f32")),
+    }
+}
+
+fn plan(spec: &DeformSpec, shared_bytes: usize, is_software: bool) -> DeformPlan {
+    let output_vectors = vectors(spec.out_channels);
+    let group_vectors = vectors(spec.group_channels());
+    let mut first = 0;
+    let source = |channels: &usize| {
+        let count = channels / spec.group_channels();
+        first += count;
+        Source { half: false, slot: 0, first: first - count, count }
+    };
+    let sources = spec.in_channels.iter().map(source).collect();
+    let mut block = share(output_vectors, is_software);
+    block.pixels = block.pixels.min(4);
+    let mut items = (CHUNK / group_vectors).max(1);
+    let bytes =
+        |block: Block, items: usize| block.tile_pixels() * (items * group_vectors + 1) * LANES * spec.precision.bytes();
+    while bytes(block, items) > shared_bytes && (items > 1 || block.pixels > 1) {
+        if items > 1 {
+            items /= 2;
+        } else {
+            block.pixels /= 2;
+        }
+    }
+    block.chunk = items * group_vectors;
+    block.pixel_step = block.rows * block.pixel_stride();
+    DeformPlan {
+        block,
+        sources,
+        groups: spec.groups,
+        group_channels: spec.group_channels(),
+        items,
+        flows: false,
+        output_vectors,
+    }
+}
+
+/// Weights as the kernel reads them: `[chunk][item][channel of the group][output]`.
+fn pack_weights(plan: &DeformPlan, spec: &DeformSpec, weights: &[f32]) -> Vec<f32> {
+    let outputs = plan.block.weight_vectors * LANES;
+    let padded = plan.group_vectors() * LANES;
+    let mut packed = vec![0.0; plan.chunks() * plan.items * padded * outputs];
+    for item in 0..plan.groups * DeformSpec::TAPS {
+        let (group, tap) = (item / DeformSpec::TAPS, item % DeformSpec::TAPS);
+        for channel in 0..plan.group_channels {
+            let row = (item * padded + channel) * outputs;
+            let input = group * plan.group_channels + channel;
+            for out in 0..spec.out_channels {
+                packed[row + out] = weights[(out * spec.total_in_channels() + input) * DeformSpec::TAPS + tap];
+            }
+        }
+    }
+    packed
+}
+
+impl<R: Runtime> GpuEngine<R> {
+    /// [`Engine::flow_warp`](framelift_engine::Engine::flow_warp).
+    pub(super) fn warped(&self, input: &Tensor, flow: &Tensor, padding: Padding) -> Result<Tensor, EngineError> {
+        let shape = input.shape();
+        let (from, by) = (read::<R>(input)?, read_flow::<R>(flow)?);
+        if flow.shape() != Shape::new(shape.height, shape.width, 2) {
+            return misfit(format!("a flow of {} for {shape}", flow.shape()));
+        }
+        let map = self.allocate(shape, input.precision())?;
+        if map.len() > 0 {
+            let (count, dim) = row_of(map.len());
+            // SAFETY: one unit for each vector of the output; samples outside of the input are not read.
+            unsafe {
+                kernels::flow_warp::flow_warp::launch_unchecked::<R>(
+                    &self.client,
+                    count,
+                    dim,
+                    from.arg()?,
+                    by.arg()?,
+                    map.arg()?,
+                    shape.height as u32,
+                    shape.width as u32,
+                    map.pixel_vectors() as u32,
+                    padding == Padding::Border,
+                    storage_type(input.precision()),
+                );
+            }
+        }
+        Ok(map.finish())
+    }
+
+    /// [`Engine::prepare_deform_conv`](framelift_engine::Engine::prepare_deform_conv).
+    pub(super) fn prepared_deform(
+        &self,
+        spec: &DeformSpec,
+        weights: &[f32],
+        bias: &[f32],
+    ) -> Result<DeformConv, EngineError> {
+        spec.check(weights, bias)?;
+        self.check_precision(spec.precision)?;
+        self.check_precision(spec.output)?;
+        let plan = plan(spec, self.client.properties().hardware.max_shared_memory_size, self.is_software);
+        let packed = pack_weights(&plan, spec, weights);
+        let mut channels = bias.to_vec();
+        channels.resize(plan.block.weight_vectors * LANES, 0.0);
+        let prepared = Prepared {
+            weights_len: packed.len() / LANES,
+            weights: self.pool.filled(encode(&packed, spec.precision))?,
+            bias: self.pool.filled(encode(&channels, Precision::F32))?,
+            plan,
+        };
+        Ok(DeformConv::new(spec.clone(), Arc::new(prepared)))
+    }
+
+    /// [`Engine::deform_conv`](framelift_engine::Engine::deform_conv).
+    pub(super) fn deformed(
+        &self,
+        conv: &DeformConv,
+        inputs: &[&Tensor],
+        residues: &Tensor,
+        flows: &[&Tensor],
+    ) -> Result<Tensor, EngineError> {
+        let spec = conv.spec();
+        let prepared: &Prepared<R> =
+            conv.prepared().ok_or(EngineError::Foreign { what: "convolution", engine: NAME })?;
+        let shapes = |tensors: &[&Tensor]| tensors.iter().map(|tensor| tensor.shape()).collect::<Vec<Shape>>();
+        spec.check_call(&shapes(inputs), residues.shape(), &shapes(flows))?;
+        let maps = inputs.iter().map(|input| read::<R>(input)).collect::<Result<Vec<_>, _>>()?;
+        let from_residues = read::<R>(residues)?;
+        let mut flow_args = SequenceArg::new();
+        for flow in flows {
+            flow_args.push(read_flow::<R>(flow)?.arg()?);
+        }
+        let Shape { height, width, .. } = maps[0].shape;
+        let map = self.allocate(Shape::new(height, width, spec.out_channels), spec.output)?;
+        if map.len() == 0 {
+            return Ok(map.finish());
+        }
+        let inputs = Inputs::new(&maps, &prepared.plan.sources)?;
+        let plan = DeformPlan { sources: inputs.sources, flows: !flows.is_empty(), ..prepared.plan.clone() };
+        let block = plan.block;
+        let (tiles, rows) = in_rows((height * width).div_ceil(block.tile_pixels()));
+        let count = CubeCount::Static(tiles, (block.weight_vectors / block.tile_vectors()) as u32, rows);
+        // SAFETY: cubes cover the output, and units beyond it write nothing; samples outside of the inputs are not read;
+        // residues, weights and biases are as long as the plan says.
+        unsafe {
+            kernels::deform_conv::deform_conv::launch_unchecked::<R>(
+                &self.client,
+                count,
+                CubeDim::new_2d(block.columns as u32, block.rows as u32),
+                inputs.singles,
+                inputs.halves,
+                flow_args,
+                from_residues.values_arg()?,
+                array(&prepared.weights, prepared.weights_len)?,
+                array(&prepared.bias, block.weight_vectors)?,
+                map.arg()?,
+                height as u32,
+                width as u32,
+                (from_residues.pixel_vectors() * LANES) as u32,
+                spec.max_residue,
+                plan,
+                [spec.precision, residues.precision(), spec.output].map(storage_type),
+            );
+        }
+        Ok(map.finish())
+    }
+}

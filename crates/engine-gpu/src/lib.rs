@@ -1,0 +1,22 @@
+//! The engine contract on GPUs.
+//!
+//! [`GpuEngine`] computes [`Engine`](framelift_engine::Engine)'s operations with kernels in Rust, which CubeCL turns into
+//! SPIR-V for Vulkan or into Metal's language when they are first needed. [`devices`] says what there is to run on. No
+//! driver is linked: where the machine has none, there are no devices.
+
+mod device;
+mod engine;
+mod error;
+mod kernels;
+mod launch;
+mod map;
+mod pool;
+
+/// What drives Vulkan and Metal.
+pub use cubecl::wgpu::WgpuRuntime;
+pub use device::{GpuBackend, GpuInfo, GpuKind, best_device, devices};
+pub use engine::{GpuEngine, GpuOptions};
+pub use error::GpuError;
+
+/// The engine's name in [`EngineInfo`](framelift_engine::EngineInfo) and errors.
+const NAME: &str = "gpu";

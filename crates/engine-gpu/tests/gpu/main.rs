@@ -1,0 +1,50 @@
+//! The engine against the reference, and whole networks against golden vectors, on the best device that there is: a card,
+//! or else Mesa's software Vulkan. Without any device the tests say `SKIPPED`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests fail as tests do, and say what they measured"
+)]
+
+mod memory;
+mod networks;
+mod operations;
+
+use std::io::Write as _;
+use std::sync::{Arc, OnceLock};
+
+use framelift_engine::{Engine, Precision, Support};
+use framelift_engine_gpu::{GpuEngine, GpuOptions, WgpuRuntime, best_device, devices};
+use framelift_testkit::suite::Checked;
+
+/// An engine within `memory_limit_bytes`; `None`, said aloud, where the machine has no device.
+fn engine_within(memory_limit_bytes: Option<usize>) -> Option<GpuEngine<WgpuRuntime>> {
+    let Some(device) = best_device().or_else(|| devices().into_iter().next()) else {
+        let thread = std::thread::current();
+        // A closed standard error is no reason to fail.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {} (no Vulkan device)", thread.name().unwrap_or("a test"));
+        return None;
+    };
+    Some(GpuEngine::new(&GpuOptions { device, memory_limit_bytes }).unwrap())
+}
+
+/// The engine that most tests share; `None`, said aloud, where the machine has no device.
+fn engine() -> Option<Arc<dyn Engine>> {
+    static ENGINE: OnceLock<Option<Arc<dyn Engine>>> = OnceLock::new();
+    let engine = || engine_within(None).map(|engine| Arc::new(engine) as Arc<dyn Engine>);
+    ENGINE.get_or_init(engine).clone()
+}
+
+/// The precisions that the contract lets a GPU have.
+const PRECISIONS: &[Precision] = &[Precision::F32, Precision::F16];
+
+/// Those of `engine`.
+fn precisions(engine: &dyn Engine) -> &'static [Precision] {
+    if engine.support(Precision::F16) == Support::No { &PRECISIONS[..1] } else { PRECISIONS }
+}
+
+/// Rounding of f32 sums in another order than the reference's, of the largest sum of magnitudes.
+fn checked(engine: &dyn Engine) -> [Checked<'_>; 1] {
+    [Checked { engine, tolerance: 2e-6 }]
+}
