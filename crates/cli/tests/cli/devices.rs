@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+#[cfg(feature = "gpu")]
+use crate::common::upscale;
 use crate::common::{film, framelift, stderr, variable_rate};
 
 /// No driver of Vulkan is found with this.
