@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use framelift::{Batch, BatchEvent, CancelToken, ErrorKind, Outcome, Place};
+use framelift::{Batch, BatchEvent, CancelToken, ErrorKind, Event, Outcome, Place};
 use serde_json::json;
 
 use crate::Failure;
@@ -54,7 +54,9 @@ pub(crate) fn batch(args: &Upscale, settings: Settings, place: &Place) -> Result
                 }
                 BatchEvent::Film { index, event, share, left } => {
                     recorded.event(index, event);
-                    shown.whole(share, left);
+                    if matches!(event, Event::Progress(_)) {
+                        shown.whole(share, left);
+                    }
                     shown.event(event);
                 }
                 BatchEvent::Ended { index, outcome } => {

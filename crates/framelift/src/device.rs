@@ -263,7 +263,7 @@ mod gpu {
 
     pub(super) fn engine(device: Device, _memory_limit_bytes: Option<usize>) -> Result<Arc<dyn Engine>, Error> {
         let message =
-            format!("this build knows no GPUs, so not {device}; build with the feature `gpu`, or use --device cpu");
+            format!("this build knows no GPUs, so not {device}; build with the feature `gpu`, or use --device auto");
         Err(Error::Device(message))
     }
 }

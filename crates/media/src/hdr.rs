@@ -56,7 +56,7 @@ pub(crate) fn encoder_option(encoder: &str, pieces: &[SideData]) -> Option<(&'st
         "libsvtav1" => ("svtav1-params", "mastering-display", "content-light"),
         _ => return None,
     };
-    let words: Vec<_> = pieces
+    let mut words: Vec<_> = pieces
         .iter()
         .filter_map(read)
         .map(|light| match light {
@@ -72,6 +72,8 @@ pub(crate) fn encoder_option(encoder: &str, pieces: &[SideData]) -> Option<(&'st
             }
         })
         .collect();
+    // Containers give the pieces in orders of their own: the display comes first.
+    words.sort_by_key(|words| !words.starts_with(mastering));
     (!words.is_empty()).then(|| (option, words.join(":")))
 }
 

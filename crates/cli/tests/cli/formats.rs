@@ -31,7 +31,7 @@ fn columns(size: Size, time: i64, at: impl Fn(usize) -> u16) -> Frame {
 }
 
 fn write(path: &Path, format: &str, color: ColorSpec, options: &WriteOptions, frames: Vec<Frame>) {
-    let canvas = Canvas { format: format.into(), color, ..Canvas::new(frames[0].size()) };
+    let canvas = Canvas { format: format.into(), color, frame_rate: (25, 1), ..Canvas::new(frames[0].size()) };
     Composition::new(canvas).unwrap().write(&Output::parse(path).unwrap(), options, frames).unwrap();
 }
 

@@ -155,9 +155,9 @@ pub enum BatchEvent<'a> {
         index: usize,
         /// What it tells.
         event: &'a Event,
-        /// The share of the whole batch that is done, 0 to 1, where known.
+        /// The share of the whole batch that is done, 0 to 1, where known; told with [`Event::Progress`].
         share: Option<f64>,
-        /// Time left for the whole batch, where known.
+        /// Time left for the whole batch, where known; told with [`Event::Progress`].
         left: Option<Duration>,
     },
     /// The work on a film ended.
