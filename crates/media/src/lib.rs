@@ -62,3 +62,10 @@ pub use sequence::Pattern;
 pub use templates::StreamTemplates;
 pub use to_rgb::ToRgb;
 pub use to_yuv::{Resizer, ToYuv};
+
+/// The versions of FFmpeg's libraries that frames go through, in words that are equal where they are.
+#[must_use]
+pub fn libraries() -> String {
+    let versions = [ffmpeg_next::codec::version(), ffmpeg_next::format::version(), ffmpeg_next::filter::version()];
+    versions.map(|version| format!("{}.{}.{}", version >> 16, version >> 8 & 0xff, version & 0xff)).join(" ")
+}

@@ -273,6 +273,7 @@ pub(crate) fn split_shots(
     marked: Sender<ShotFrame>,
 ) -> Result<(), Halt> {
     let mut lead = shared.resumed.map(Lead::new);
+    let mut told = false;
     let mut entered = shared.resumed.filter(|_| detector.is_some());
     let mut seen: VecDeque<(u64, bool)> = VecDeque::new();
     let mut mark = |(frame, begins): (Frame, bool), seen: &mut VecDeque<(u64, bool)>| {
@@ -286,6 +287,13 @@ pub(crate) fn split_shots(
         let part = lead.as_mut().map_or(Ok(Part::Work), |lead| lead.part(frame.time, hash))?;
         if part == Part::Before {
             continue;
+        }
+        if part == Part::Work
+            && !std::mem::replace(&mut told, true)
+            && lead.as_ref().is_some_and(|lead| !lead.is_known())
+        {
+            let what = "the film's pictures are not decoded as they were before, as happens to damaged films; the work goes on";
+            shared.notices(vec![what.to_owned()]);
         }
         seen.push_back((hash, part == Part::Lead));
         match &mut detector {

@@ -1,4 +1,8 @@
 //! The frames before the place where a job goes on: read once more, and known again by their hash.
+//!
+//! That the film and FFmpeg are what they were is in the job's key, so frames that differ come of where reading began, or of
+//! damage: decoders fill what is lost with what their memory held before. The first calls for reading from the beginning;
+//! the second cannot be helped, and is told.
 
 use framelift_frame::{Frame, Timestamp};
 use framelift_media::{Demuxer, MediaError, ToRgb, VideoInfo};
@@ -12,6 +16,7 @@ pub(crate) struct Lead {
     resumed: Resumed,
     check: Check,
     passed: bool,
+    known: bool,
 }
 
 /// What a frame is to a job that goes on.
@@ -27,12 +32,17 @@ pub(crate) enum Part {
 
 impl Lead {
     pub(crate) fn new(resumed: Resumed) -> Self {
-        Self { resumed, check: Check::new(), passed: false }
+        Self { resumed, check: Check::new(), passed: false, known: false }
     }
 
     /// Whether the film has come as far as the place.
     pub(crate) fn is_passed(&self) -> bool {
         self.passed
+    }
+
+    /// Whether the frames before the place were those that lay there when the work was done.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known
     }
 
     /// That the film is not what it was.
@@ -43,15 +53,15 @@ impl Lead {
     /// What the next frame is.
     ///
     /// # Errors
-    /// [`PipelineError::Drifted`] where the frames before the first to be made are not those that were there.
+    /// [`PipelineError::Drifted`] where there is no frame at the place.
     pub(crate) fn part(&mut self, time: Timestamp, hash: u64) -> Result<Part, PipelineError> {
         if self.passed {
             return Ok(Part::Work);
         }
         if time >= self.resumed.at {
-            let known = self.check.value() == self.resumed.place.check && time == self.resumed.at;
             self.passed = true;
-            return if known { Ok(Part::Work) } else { Err(self.drifted()) };
+            self.known = self.check.value() == self.resumed.place.check;
+            return if time == self.resumed.at { Ok(Part::Work) } else { Err(self.drifted()) };
         }
         if time < self.resumed.lead {
             return Ok(Part::Before);
@@ -88,7 +98,7 @@ pub(crate) fn can_seek(mut film: Demuxer, video: &VideoInfo, resumed: Resumed) -
                 }
                 let frame: Frame = to_rgb.push(picture)?;
                 match lead.part(frame.time, hash_of(&frame)) {
-                    Ok(Part::Work) => return Ok(true),
+                    Ok(Part::Work) => return Ok(lead.is_known()),
                     Ok(Part::Before | Part::Lead) => {}
                     Err(_) => return Ok(false),
                 }

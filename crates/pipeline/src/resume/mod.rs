@@ -114,6 +114,7 @@ impl Work {
         add("program's numerics", NUMERICS.to_string());
         add("film", format!("{content:016x}"));
         add("reading of the film", input.reading());
+        add("FFmpeg", framelift_media::libraries());
         add("encoding", format!("{:016x}", hash(format!("{video:?} {write:?}").as_bytes())));
         add("size", video.size.to_string());
         add("part of the film", format!("{:?}", settings.part));

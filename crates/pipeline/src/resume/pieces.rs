@@ -108,8 +108,11 @@ impl Pieces {
         self.journal.piece(piece).map_err(|e| work(&self.folder.journal(), e))?;
         self.done.push(piece);
         self.folder.is_worth_keeping();
-        // What the piece began with is not needed any more.
-        let _ = fs::remove_file(self.folder.state(before));
+        // What the piece began with stays while a last line of the journal could be torn; what the one before it began with
+        // is not needed any more.
+        if let Some(earlier) = number.checked_sub(1) {
+            let _ = fs::remove_file(self.folder.state(before - self.done[earlier].frames));
+        }
         self.room.check(&self.done, self.folder.path())
     }
 
