@@ -157,7 +157,9 @@ impl Lift {
             drop((flows, hidden));
             engine.conv(&self.conv_in, &[&before, now, &after, &carried], None)?
         } else {
-            engine.conv(&self.conv_in, &[before, now, after, &hidden], None)?
+            let features = engine.conv(&self.conv_in, &[before, now, after, &hidden], None)?;
+            drop(hidden);
+            features
         };
         for [a, b] in &self.body {
             let inner = engine.conv(a, &[&features], None)?;
