@@ -1,11 +1,12 @@
 #!/bin/sh
 # Makes the virtual environment of the peers: $VENV, by default .venv in the repository's root. Wants Python 3.11, a C and a C++ compiler, ldd.
+# $REQUIREMENTS and $IMPORTS make another one with torch, such as that of training/.
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 venv=${VENV:-$here/../../.venv}
 
 "${PYTHON:-python3.11}" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --no-deps --requirement "$here/requirements.txt"
+"$venv/bin/python" -m pip install --quiet --no-deps --requirement "${REQUIREMENTS:-$here/requirements.txt}"
 
 # torch links CUDA's large libraries although nothing on a CPU calls them: empty stand-ins take their place, and functions are looked up
 # when called, not when loaded. The one symbol that is looked up at load all the same is a variable of nvshmem.
@@ -28,4 +29,4 @@ for library in $(ldd "$site/torch/lib/libtorch_python.so" | awk '/=> not found/ 
     cc -shared -fPIC "-Wl,-soname,$library" $version -o "$site/torch/lib/$library" "$scratch/empty.c"
 done
 
-"$venv/bin/python" -c 'import torch, onnxruntime, openvino, ncnn, pnnx; print("torch", torch.__version__, "is ready")'
+"$venv/bin/python" -c "import ${IMPORTS:-torch, onnxruntime, openvino, ncnn, pnnx}; print('torch', torch.__version__, 'is ready')"

@@ -23,7 +23,9 @@ pub(crate) fn bench(args: &Bench) -> Result<(), Failure> {
         models.push(Model::open(file)?);
     }
     if models.is_empty() {
-        models = vec![Model::named("lift-x4")?, Model::named("lift-x2")?];
+        for name in ["lift-x4", "lift-fast-x4", "lift-x2"] {
+            models.push(Model::named(name)?);
+        }
     }
     let device = upscale::device(&args.compute)?;
     let engine = device.engine()?;

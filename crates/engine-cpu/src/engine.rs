@@ -380,6 +380,10 @@ impl Engine for CpuEngine {
         self.warped(input, flow, padding)
     }
 
+    fn motion(&self, from: &Tensor, to: &[&Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        self.motion_to(from, to)
+    }
+
     fn prepare_deform_conv(&self, spec: &DeformSpec, weights: &[f32], bias: &[f32]) -> Result<DeformConv, EngineError> {
         self.prepared_deform(spec, weights, bias)
     }

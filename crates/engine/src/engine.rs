@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use framelift_frame::{Frame, Timestamp};
 
+use crate::motion::Motion;
 use crate::{Addend, Conv, ConvSpec, DeformConv, DeformSpec, EngineError, HostTensor, Precision, Shape, Tensor};
 
 /// What an engine is, for people.
@@ -156,6 +157,16 @@ pub trait Engine: Send + Sync {
     /// [`EngineError::Shape`] unless the flow is an f32 flow of the input's size; [`EngineError::Foreign`],
     /// [`EngineError::OutOfMemory`].
     fn flow_warp(&self, input: &Tensor, flow: &Tensor, padding: Padding) -> Result<Tensor, EngineError>;
+
+    /// The flow from the frame `from` to each frame of `to`, `height × width × 2`, f32: see [`motion`](crate::motion).
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] unless all are frames of one size; [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
+    fn motion(&self, from: &Tensor, to: &[&Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        let motion = Motion::of(&self.to_host(from)?)?;
+        let flow = |to: &&Tensor| self.from_host(&motion.flow_to(&self.to_host(to)?)?, Precision::F32);
+        to.iter().map(flow).collect()
+    }
 
     /// Weights (`[out][in][3][3]`) and bias (`[out]`) made ready for [`Engine::deform_conv`].
     ///

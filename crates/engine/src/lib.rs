@@ -9,6 +9,7 @@ mod conv;
 mod deform_conv;
 mod engine;
 mod error;
+pub mod motion;
 mod prepared;
 pub mod reference;
 mod tensor;

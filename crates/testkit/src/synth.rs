@@ -95,18 +95,24 @@ pub fn compact(features: usize, convs: usize, scale: usize) -> BTreeMap<String, 
 /// The tensors of a lift network: `blocks` residual blocks of `channels`.
 #[must_use]
 pub fn lift(channels: usize, blocks: usize, scale: usize) -> BTreeMap<String, Array> {
-    let mut shapes = Vec::new();
-    let mut conv = |name: String, out: usize, ins: usize| {
-        shapes.push((format!("{name}.weight"), vec![out, ins, 3, 3]));
-        shapes.push((format!("{name}.bias"), vec![out]));
-    };
-    conv("conv_in".into(), channels, 9 + channels);
+    lift_with("conv_in", channels, blocks, scale)
+}
+
+/// The tensors of a lift network along motion: `blocks` residual blocks of `channels`.
+#[must_use]
+pub fn lift_along_motion(channels: usize, blocks: usize, scale: usize) -> BTreeMap<String, Array> {
+    lift_with("conv_aligned", channels, blocks, scale)
+}
+
+fn lift_with(first: &str, channels: usize, blocks: usize, scale: usize) -> BTreeMap<String, Array> {
+    let mut shapes = Shapes::default();
+    shapes.conv(first, 3, 9 + channels, channels);
     for block in 0..blocks {
-        conv(format!("body.{block}.0"), channels, channels);
-        conv(format!("body.{block}.1"), channels, channels);
+        shapes.conv(&format!("body.{block}.0"), 3, channels, channels);
+        shapes.conv(&format!("body.{block}.1"), 3, channels, channels);
     }
-    conv("conv_out".into(), 3 * scale * scale, channels);
-    named(shapes)
+    shapes.conv("conv_out", 3, channels, 3 * scale * scale);
+    named(shapes.0)
 }
 
 /// Names and shapes of tensors.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use framelift_engine::{DeformConv, DeformSpec, EngineError, Padding, Precision, Shape, Tensor};
+use framelift_engine::motion::Motion;
+use framelift_engine::{DeformConv, DeformSpec, Engine, EngineError, Padding, Precision, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::{CpuEngine, map};
@@ -31,6 +32,14 @@ impl CpuEngine {
         // SAFETY: row `y` is this call's alone; the processor has the instructions; input and flow live.
         self.for_each_row(shape.height, |y| unsafe { (self.kernels.warp_row)(&job, y) });
         Ok(map.finish())
+    }
+
+    /// [`Engine::motion`].
+    pub(super) fn motion_to(&self, from: &Tensor, to: &[&Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        let frames = to.iter().map(|to| self.to_host(to)).collect::<Result<Vec<_>, _>>()?;
+        let motion = Motion::of(&self.to_host(from)?)?;
+        let flows: Vec<_> = self.threads.install(|| frames.par_iter().map(|to| motion.flow_to(to)).collect());
+        flows.into_iter().map(|flow| self.from_host(&flow?, Precision::F32)).collect()
     }
 
     /// [`Engine::prepare_deform_conv`](framelift_engine::Engine::prepare_deform_conv).

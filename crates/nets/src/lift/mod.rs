@@ -3,16 +3,21 @@
 //! For frame `t` of a shot, with `x(−1) = x(0)`, `x(T) = x(T−1)` and a hidden state that begins as zeros:
 //!
 //! ```text
-//! f = leaky(conv_in([x(t−1), x(t), x(t+1), hidden]), 0.1)        3×3, 9 + channels → channels
+//! b, a    = the flows from x(t) to x(t−1) and to x(t+1)             Engine::motion
+//! f = leaky(conv_in([warp(x(t−1), b), x(t), warp(x(t+1), a), warp(hidden, b)]), 0.1)
+//!                                                                3×3, 9 + channels → channels; the border repeated
 //! for i in blocks:  f = f + body.i.1(leaky(body.i.0(f), 0.1))    3×3, channels → channels
 //! y = pixel_shuffle(conv_out(f), s) + bilinear(x(t), s)          3×3, channels → 3·s²
 //! hidden = f
 //! ```
+//! Where `conv_in` bears the name `conv_aligned` it is so; older checkpoints have `conv_in`, and nothing is warped.
 //! RGB in [0, 1], `h × w × 3`, to `s·h × s·w × 3`, not clamped.
 
 use std::sync::Arc;
 
-use framelift_engine::{Activation, Addend, Conv, ConvSpec, Engine, EngineError, Precision, Shape, Tensor, Upsample};
+use framelift_engine::{
+    Activation, Addend, Conv, ConvSpec, Engine, EngineError, Padding, Precision, Shape, Tensor, Upsample,
+};
 
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
@@ -22,17 +27,24 @@ const NAME: &str = "lift";
 const SLOPE: f32 = 0.1;
 /// Channels of the three frames.
 const FRAME_CHANNELS: usize = 9;
+/// The tensor that only networks along motion have.
+const ALIGNED: &str = "conv_aligned.weight";
+/// Values for each pixel that the engine holds while it finds flows: both flows, and some thirty planes of them and of
+/// the frames, f32.
+const MOTION_VALUES: u64 = 34;
 
 /// Whether the names of the tensors are this network's.
 pub(crate) fn recognise(checkpoint: &Checkpoint) -> bool {
     let has = |name| checkpoint.get(name).is_some_and(|weight| weight.shape().len() == 4);
-    has("conv_in.weight") && has("conv_out.weight") && has("body.0.0.weight")
+    (has("conv_in.weight") || has(ALIGNED)) && has("conv_out.weight") && has("body.0.0.weight")
 }
 
 /// Reads the weights and all numbers of the network.
 pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
     let shape = |name: &str| checkpoint.get(name).map(|weight| weight.shape().to_vec()).unwrap_or_default();
-    let (channels, out) = (shape("conv_in.weight")[0], shape("conv_out.weight")[0]);
+    let along_motion = checkpoint.get(ALIGNED).is_some();
+    let conv_in = if along_motion { "conv_aligned" } else { "conv_in" };
+    let (channels, out) = (shape(&format!("{conv_in}.weight"))[0], shape("conv_out.weight")[0]);
     let all = checkpoint.tensors().values().filter(|weight| weight.shape().len() == 4).count();
     let blocks = all.saturating_sub(2).div_ceil(2);
     let scale = (out / 3).isqrt();
@@ -46,7 +58,8 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
 
     let mut reader = Reader::new(checkpoint, NAME);
     let weights = LiftWeights {
-        conv_in: reader.conv("conv_in", 3, FRAME_CHANNELS + channels, channels),
+        along_motion,
+        conv_in: reader.conv(conv_in, 3, FRAME_CHANNELS + channels, channels),
         body: (0..blocks)
             .map(|i| [0, 1].map(|j| reader.conv(&format!("body.{i}.{j}"), 3, channels, channels)))
             .collect(),
@@ -57,17 +70,23 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
 
     let (c, b, values) = (channels as u64, blocks as u64, out as u64);
     let (purpose, licence) = known::purpose_and_licence(checkpoint, "whatever its checkpoint was trained for");
+    let along = if along_motion { ", along motion" } else { "" };
+    // Three frames and, in a block, its input, inner map and output, or at the end the features and the output.
+    let mut phases = vec![Values::new(3 * c, 9), Values::new(c, 9 + values)];
+    if along_motion {
+        // The hidden state while the flows are found; both of it, the flows and both warped frames.
+        phases.extend([Values::new(c, 9 + MOTION_VALUES), Values::new(2 * c, 9 + 10)]);
+    }
     let descriptor = Descriptor {
         architecture: NAME,
-        variant: format!("{}, {}", counted(channels, "channel"), counted(blocks, "block")),
+        variant: format!("{}, {}{along}", counted(channels, "channel"), counted(blocks, "block")),
         scale: scale as u32,
         reach: Reach::Causal { lookahead: 1 },
         size_multiple: 1,
         min_side_px: 1,
         parameters,
         macs_per_pixel: 9 * ((9 + c) * c + 2 * b * c * c + c * values),
-        // Three frames and, in a block, its input, inner map and output, or at the end the features and the output.
-        phases: vec![Values::new(3 * c, 9), Values::new(c, 9 + values)],
+        phases,
         upsampling: None,
         held_values_per_pixel: 0,
         stored_values_per_pixel: 0,
@@ -79,6 +98,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
 }
 
 struct LiftWeights {
+    along_motion: bool,
     conv_in: ConvWeights,
     body: Vec<[ConvWeights; 2]>,
     conv_out: ConvWeights,
@@ -107,7 +127,8 @@ impl Weights for LiftWeights {
             .pixel_shuffle(self.scale)
             .precision(precision, Precision::F32);
         let conv_out = engine.prepare_conv(&last, &self.conv_out.weights, &self.conv_out.bias)?;
-        Ok(Arc::new(Lift { descriptor: descriptor.clone(), precision, channels, conv_in, body, conv_out, engine }))
+        let (descriptor, along_motion) = (descriptor.clone(), self.along_motion);
+        Ok(Arc::new(Lift { descriptor, precision, channels, along_motion, conv_in, body, conv_out, engine }))
     }
 }
 
@@ -117,6 +138,7 @@ struct Lift {
     engine: Arc<dyn Engine>,
     precision: Precision,
     channels: usize,
+    along_motion: bool,
     conv_in: Conv,
     body: Vec<[Conv; 2]>,
     conv_out: Conv,
@@ -126,11 +148,22 @@ impl Lift {
     /// The features of the frame in the middle, which are the next hidden state too.
     fn features(&self, frames: [&Tensor; 3], hidden: Tensor) -> Result<Tensor, EngineError> {
         let [before, now, after] = frames;
-        let mut features = self.engine.conv(&self.conv_in, &[before, now, after, &hidden], None)?;
-        drop(hidden);
+        let engine = &*self.engine;
+        let mut features = if self.along_motion {
+            let flows = engine.motion(now, &[before, after])?;
+            let before = engine.flow_warp(before, &flows[0], Padding::Border)?;
+            let after = engine.flow_warp(after, &flows[1], Padding::Border)?;
+            let carried = engine.flow_warp(&hidden, &flows[0], Padding::Border)?;
+            drop((flows, hidden));
+            engine.conv(&self.conv_in, &[&before, now, &after, &carried], None)?
+        } else {
+            let features = engine.conv(&self.conv_in, &[before, now, after, &hidden], None)?;
+            drop(hidden);
+            features
+        };
         for [a, b] in &self.body {
-            let inner = self.engine.conv(a, &[&features], None)?;
-            features = self.engine.conv(b, &[&inner], Some(Addend::same(&features)))?;
+            let inner = engine.conv(a, &[&features], None)?;
+            features = engine.conv(b, &[&inner], Some(Addend::same(&features)))?;
         }
         Ok(features)
     }

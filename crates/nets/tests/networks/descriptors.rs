@@ -25,12 +25,14 @@ fn hyperparameters_are_read_off_the_tensors() {
         assert_eq!(descriptor.macs_per_pixel, products);
         assert_eq!(descriptor.licence, None);
     }
-    for (channels, blocks, scale) in [(32, 3, 4), (32, 3, 2), (16, 1, 3), (48, 10, 4)] {
-        let arrays = synth::lift(channels, blocks, scale);
+    for (channels, blocks, scale, along) in [(32, 3, 4, true), (32, 3, 2, false), (16, 1, 3, true), (48, 10, 4, false)]
+    {
+        let arrays = if along { synth::lift_along_motion } else { synth::lift }(channels, blocks, scale);
         let descriptor = detect(&checkpoint("synthetic", &arrays)).unwrap().descriptor().clone();
         assert_eq!(descriptor.architecture, "lift");
         let plural = if blocks == 1 { "" } else { "s" };
-        assert_eq!(descriptor.variant, format!("{channels} channels, {blocks} block{plural}"));
+        let motion = if along { ", along motion" } else { "" };
+        assert_eq!(descriptor.variant, format!("{channels} channels, {blocks} block{plural}{motion}"));
         assert_eq!(descriptor.scale as usize, scale);
         assert_eq!(descriptor.reach, Reach::Causal { lookahead: 1 });
         assert_eq!(descriptor.parameters, arrays.values().map(|a| a.values.len() as u64).sum::<u64>());
@@ -163,10 +165,15 @@ fn bytes_of_large_frames_are_those_taken() {
 
 #[test]
 fn the_built_in_models_are_whole_and_described() {
-    assert_eq!(builtin::names().collect::<Vec<_>>(), ["lift-x4", "lift-x2"]);
-    for (name, scale) in [("lift-x4", 4), ("lift-x2", 2)] {
+    assert_eq!(builtin::names().collect::<Vec<_>>(), ["lift-x4", "lift-fast-x4", "lift-x2"]);
+    let due = [
+        ("lift-x4", 4, "48 channels, 3 blocks, along motion"),
+        ("lift-fast-x4", 4, "32 channels, 2 blocks, along motion"),
+        ("lift-x2", 2, "32 channels, 3 blocks"),
+    ];
+    for (name, scale, variant) in due {
         let descriptor = detect(&builtin::checkpoint(name).unwrap().unwrap()).unwrap().descriptor().clone();
-        assert_eq!((descriptor.scale, descriptor.variant.as_str()), (scale, "32 channels, 3 blocks"));
+        assert_eq!((descriptor.scale, descriptor.variant.as_str()), (scale, variant));
         assert!(descriptor.purpose.contains("films"));
         assert!(descriptor.licence.unwrap().contains("MIT"));
     }
@@ -180,6 +187,7 @@ fn bytes_said_bound_the_memory_taken() {
         synth::compact(24, 3, 2),
         synth::compact(16, 2, 4),
         synth::lift(32, 2, 4),
+        synth::lift_along_motion(32, 2, 4),
         synth::rrdbnet(32, 16, 1, 4),
         synth::rrdbnet(32, 16, 1, 2),
         synth::rrdbnet(64, 32, 1, 4),

@@ -112,6 +112,11 @@ fn lift_x4() {
 }
 
 #[test]
+fn lift_fast_x4() {
+    check("lift_fast_x4", &builtin::checkpoint("lift-fast-x4").unwrap().unwrap());
+}
+
+#[test]
 fn lift_x2() {
     check("lift_x2", &builtin::checkpoint("lift-x2").unwrap().unwrap());
 }
@@ -210,7 +215,7 @@ fn rrdbnet_from_the_older_form_of_pth() {
 
 #[test]
 fn bf16_stays_near_the_golden_vectors() {
-    let cases = [("compact_x4_n4", compact_x4_n4()), ("lift_x2", builtin::checkpoint("lift-x2").unwrap().unwrap())];
+    let cases = [("compact_x4_n4", compact_x4_n4()), ("lift_x4", builtin::checkpoint("lift-x4").unwrap().unwrap())];
     for (case, checkpoint) in cases {
         let golden = Golden::case(case).unwrap();
         let (input, due) = (golden.frames("input"), golden.frames("output"));

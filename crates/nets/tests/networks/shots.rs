@@ -17,7 +17,7 @@ fn reference() -> Arc<dyn Engine> {
 
 #[test]
 fn as_many_frames_come_out_as_go_in() {
-    for arrays in [synth::lift(4, 1, 2), synth::compact(4, 1, 3)] {
+    for arrays in [synth::lift(4, 1, 2), synth::lift_along_motion(4, 1, 3), synth::compact(4, 1, 3)] {
         let checkpoint = checkpoint("synthetic", &arrays);
         for (name, engine) in engines() {
             let network = network(&checkpoint, &engine, Precision::F32);
@@ -45,11 +45,13 @@ fn a_single_frame_has_itself_for_neighbours() {
 #[test]
 fn a_changed_size_within_a_shot_is_refused() {
     let engine = reference();
-    let network = network(&checkpoint("synthetic", &synth::lift(4, 1, 2)), &engine, Precision::F32);
-    let mut shot = network.begin();
-    let mut push = |height| shot.push(engine.from_host(&noise(1, height, 4)[0], Precision::F32).unwrap());
-    push(4).unwrap();
-    assert!(push(6).is_err());
+    for arrays in [synth::lift(4, 1, 2), synth::lift_along_motion(4, 1, 2)] {
+        let network = network(&checkpoint("synthetic", &arrays), &engine, Precision::F32);
+        let mut shot = network.begin();
+        let mut push = |height| shot.push(engine.from_host(&noise(1, height, 4)[0], Precision::F32).unwrap());
+        push(4).unwrap();
+        assert!(push(6).is_err());
+    }
 }
 
 #[test]
