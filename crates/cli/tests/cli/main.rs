@@ -1,5 +1,10 @@
 //! The command `framelift`, run as a user runs it.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and tells what it measured")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and tells what it measured"
+)]
 
 mod bad_input;
 mod batch;

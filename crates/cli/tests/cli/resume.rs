@@ -144,7 +144,6 @@ fn survives(input: &Path, name: &str, options: &[&str], frames_in_all: usize) {
 }
 
 /// The output of a job that was left alone, and that of one that was killed at random moments until it was done.
-#[expect(clippy::print_stderr, reason = "the figures of a long test are wanted")]
 fn weathered(input: &Path, name: &str, options: &[&str], frames_in_all: usize) -> (PathBuf, PathBuf) {
     let folder = input.parent().unwrap();
     let (calm, stormy) = (folder.join(format!("calm-{name}")), folder.join(format!("stormy-{name}")));
