@@ -63,7 +63,7 @@ pub(crate) struct Upscale {
     #[arg(short, long)]
     pub(crate) output: Option<String>,
 
-    /// A model at hand: lift, lift-x4, lift-fast-x4, lift-x2, bicubic, lanczos, or one that was installed
+    /// A model at hand: lift, lift-x4, lift-x2, bicubic, lanczos, or one that was installed
     /// (framelift models list)
     /// [default: lift; ×4 up to 576 lines, ×2 above]
     #[arg(short, long, conflicts_with = "weights", help_heading = "Model")]

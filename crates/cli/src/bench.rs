@@ -23,7 +23,7 @@ pub(crate) fn bench(args: &Bench) -> Result<(), Failure> {
         models.push(Model::open(file)?);
     }
     if models.is_empty() {
-        for name in ["lift-x4", "lift-fast-x4", "lift-x2"] {
+        for name in ["lift-x4", "lift-x2"] {
             models.push(Model::named(name)?);
         }
     }

@@ -88,7 +88,7 @@ impl Model {
     /// The largest height at which the default model is the ×4 one.
     pub const X4_LINES: u32 = 576;
 
-    /// A model at hand: one of [`Model::names`], `lift` for `lift-x4`, `lift-fast` for `lift-fast-x4`, or a checkpoint
+    /// A model at hand: one of [`Model::names`], `lift` for `lift-x4`, or a checkpoint
     /// that is installed in [`ModelFolder::of_user`].
     ///
     /// # Errors
@@ -97,11 +97,7 @@ impl Model {
         if let Some((_, filter, _)) = FILTERS.iter().find(|(known, ..)| *known == name) {
             return Ok(Self { name: name.to_owned(), kind: Kind::Resample(*filter), identity: name.to_owned() });
         }
-        let full = match name {
-            "lift" => "lift-x4",
-            "lift-fast" => "lift-fast-x4",
-            name => name,
-        };
+        let full = if name == "lift" { "lift-x4" } else { name };
         let Some(checkpoint) = builtin::checkpoint(full) else {
             return match Self::installed(name) {
                 Some(found) => {

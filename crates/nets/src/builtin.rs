@@ -19,18 +19,12 @@ pub struct Builtin {
 const OURS: &str = "MIT OR Apache-2.0 (framelift)";
 
 /// The models, the default first.
-pub const BUILTINS: [Builtin; 3] = [
+pub const BUILTINS: [Builtin; 2] = [
     Builtin {
         name: "lift-x4",
         purpose: "films of any kind at four times the size: steady from frame to frame, fast on any processor",
         licence: OURS,
         bytes: include_bytes!("../weights/lift_x4.safetensors"),
-    },
-    Builtin {
-        name: "lift-fast-x4",
-        purpose: "films of any kind at four times the size: steady from frame to frame, a third of the work of lift-x4",
-        licence: OURS,
-        bytes: include_bytes!("../weights/lift_fast_x4.safetensors"),
     },
     Builtin {
         name: "lift-x2",

@@ -112,11 +112,6 @@ fn lift_x4() {
 }
 
 #[test]
-fn lift_fast_x4() {
-    check("lift_fast_x4", &builtin::checkpoint("lift-fast-x4").unwrap().unwrap());
-}
-
-#[test]
 fn lift_x2() {
     check("lift_x2", &builtin::checkpoint("lift-x2").unwrap().unwrap());
 }
