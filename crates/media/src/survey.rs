@@ -39,7 +39,8 @@ pub(crate) struct Survey {
     bottom_first: u64,
     whole: u64,
     open: u64,
-    /// Pictures that comb where they move.
+    /// Pictures in which enough moves to tell, and of those the ones that comb.
+    moved: u64,
     combed: u64,
     /// Pictures of which one field was that of the picture before.
     repeats_top: u64,
@@ -117,7 +118,10 @@ impl Survey {
                     (Some((Chain::new(&source_of(works_in, size), &row)?, works_in, size)), None);
             }
             let before = look.before.replace(frame.share()?);
-            self.combed += u64::from(before.is_some_and(|before| combs(&frame, &before)));
+            if let Some(combs) = before.and_then(|before| combs(&frame, &before)) {
+                self.moved += 1;
+                self.combed += u64::from(combs);
+            }
             let Some((chain, ..)) = &mut look.idet else { continue };
             chain.push(Some(frame))?;
             self.note(chain)?;
@@ -182,7 +186,13 @@ impl Survey {
         }
         // Fields come in one order; motion that merely looks like them has none, unless it combs throughout.
         let ordered = more >= less * 4 || self.combed * 4 >= all * 3;
-        let combs = woven * 3 >= all && woven > self.whole * 2 && ordered && self.combed * 2 >= woven;
+        // Pictures that are marked so throughout, in the order that is seen, need not comb as clearly.
+        let as_marked = self.marked * 10 >= all * 9
+            && woven * 10 >= all * 9
+            && top_first == (self.top_first >= self.bottom_first)
+            && more >= less * 4;
+        let clearly = self.combed * 3 >= self.moved * 2 && self.combed * 5 >= woven;
+        let combs = woven * 3 >= all && woven > self.whole * 2 && (as_marked || ordered && clearly);
         // Where too little moves to tell, the marks are believed.
         let still = self.open * 10 > all * 9 && self.marked * 2 > all;
         if combs || still { Combing::Fields { top_first } } else { Combing::Whole }
@@ -198,10 +208,10 @@ struct Look {
 
 /// Whether rows of luma fit their neighbours no better than the same rows of the picture before do, in what moves: of a
 /// woven picture one field lies as far from its own other field as from that of the picture before.
-fn combs(frame: &raw::Frame, before: &raw::Frame) -> bool {
-    let (Some(now), Some(then)) = (Reader::new(frame, 0), Reader::new(before, 0)) else { return false };
+fn combs(frame: &raw::Frame, before: &raw::Frame) -> Option<bool> {
+    let (now, then) = (Reader::new(frame, 0)?, Reader::new(before, 0)?);
     if (now.width(), now.height()) != (then.width(), then.height()) || now.height() < 4 {
-        return false;
+        return None;
     }
     let depth = Format(frame.get().format).layout().map_or(8, |layout| layout.depth.clamp(8, 16));
     let moves = MOVES << (depth - 8);
@@ -214,17 +224,24 @@ fn combs(frame: &raw::Frame, before: &raw::Frame) -> bool {
         rows.rotate_left(1);
         now.row(y + 1, &mut rows[2], |sample| sample);
         then.row(y, &mut old, |sample| sample);
-        for x in 0..old.len() {
-            let [above, here, below, before] = [rows[0][x], rows[1][x], rows[2][x], old[x]].map(i64::from);
-            if here.abs_diff(before) > moves {
+        // Sums of a few neighbours: noise cancels out in them, the teeth of a comb lie level.
+        let sums = |row: &[u16]| -> Vec<i64> {
+            row.chunks_exact(LEVEL).map(|samples| samples.iter().map(|&sample| i64::from(sample)).sum()).collect()
+        };
+        let [above, here, below, before] = [&rows[0], &rows[1], &rows[2], &old].map(|row| sums(row));
+        for x in 0..here.len() {
+            if here[x].abs_diff(before[x]) > moves * LEVEL as u64 {
                 moving += 1;
-                own[y % 2] += (2 * here - above - below).unsigned_abs();
-                strange[y % 2] += (2 * before - above - below).unsigned_abs();
+                own[y % 2] += (2 * here[x] - above[x] - below[x]).unsigned_abs();
+                strange[y % 2] += (2 * before[x] - above[x] - below[x]).unsigned_abs();
             }
         }
     }
-    moving > 32 && (0..2).any(|field| strange[field] * 10 < own[field] * 13)
+    (moving > 8).then(|| (0..2).any(|field| strange[field] * 10 < own[field] * 13))
 }
+
+/// Pixels of a row that are taken together.
+const LEVEL: usize = 4;
 
 /// Steps of 8 bits by which a sample must differ from the picture before to count as moving.
 const MOVES: u64 = 10;
@@ -255,21 +272,31 @@ mod tests {
 
     #[test]
     fn counts_become_a_verdict() {
-        let woven = Survey { top_first: 60, whole: 5, open: 30, combed: 50, ..Survey::default() };
+        let woven = Survey { top_first: 60, whole: 5, open: 30, moved: 60, combed: 50, ..Survey::default() };
         assert_eq!(woven.combing(), Combing::Fields { top_first: true });
-        let lower = Survey { bottom_first: 60, top_first: 2, marked: 90, combed: 40, ..Survey::default() };
+        let lower = Survey { bottom_first: 60, top_first: 2, marked: 90, moved: 60, combed: 40, ..Survey::default() };
         assert_eq!(lower.combing(), Combing::Fields { top_first: false });
         let whole = Survey { whole: 70, top_first: 6, bottom_first: 5, open: 19, marked: 100, ..Survey::default() };
         assert_eq!(whole.combing(), Combing::Whole);
-        let gradient = Survey { top_first: 90, combed: 20, ..Survey::default() };
+        let gradient = Survey { top_first: 90, moved: 60, combed: 30, ..Survey::default() };
         assert_eq!(gradient.combing(), Combing::Whole);
-        let jitter = Survey { top_first: 30, bottom_first: 25, whole: 10, open: 20, combed: 30, ..Survey::default() };
+        let marked = Survey { bottom_first: 90, marked: 90, ..gradient };
+        assert_eq!(Survey { top_first: 0, ..marked }.combing(), Combing::Fields { top_first: false });
+        let jitter =
+            Survey { top_first: 30, bottom_first: 25, whole: 10, open: 20, moved: 60, combed: 30, ..Survey::default() };
         assert_eq!(jitter.combing(), Combing::Whole);
         let still = Survey { open: 100, marked: 100, marked_top: 100, ..Survey::default() };
         assert_eq!(still.combing(), Combing::Fields { top_first: true });
         assert_eq!(Survey { open: 100, ..Survey::default() }.combing(), Combing::Whole);
-        let counts =
-            Survey { top_first: 80, whole: 20, combed: 40, repeats_top: 19, repeats_bottom: 20, ..Survey::default() };
+        let counts = Survey {
+            top_first: 80,
+            whole: 20,
+            moved: 100,
+            combed: 40,
+            repeats_top: 19,
+            repeats_bottom: 20,
+            ..Survey::default()
+        };
         assert_eq!(counts.combing(), Combing::Telecined { top_first: true });
         assert_eq!(Survey::default().combing(), Combing::Unknown);
     }

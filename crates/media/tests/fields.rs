@@ -179,12 +179,14 @@ fn twenty_woven_films_are_made_whole_and_twenty_whole_ones_left_alone() {
         assert_eq!((a.times, a.durations), (b.times, b.durations), "{name}");
         let after = open(&out);
         assert_eq!(video(after.info()).combing, Combing::Whole, "{name}");
-        let [before, after, truth] = [&woven, &out, &whole].map(|path| combs(path));
-        // Three quarters of the combing at least, and where there was little, all but a trace: checked lines of six rows
-        // that change with each field keep the most.
+        // What bwdif makes of whole pictures of the scene is the measure: it has its own way with sharp lines.
+        let own = file(&folder, "own.mkv");
+        recode_with(&input(&whole), &output(&own), &lossless(), &reading(Deinterlace::Frame), usize::MAX).unwrap();
+        let [before, after, own, truth] = [&woven, &out, &own, &whole].map(|path| combs(path));
+        let truth = own.max(truth);
         assert!(
-            after - truth < 0.25 * (before - truth) + 0.02 && after < before,
-            "{name}: combs {before:.3} became {after:.3}, {truth:.3} when whole"
+            after < truth * 1.25 + 0.02 && after < before,
+            "{name}: combs {before:.3} became {after:.3}, {truth:.3} of whole pictures"
         );
     }
 }
