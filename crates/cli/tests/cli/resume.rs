@@ -209,7 +209,7 @@ fn long_shots_and_mp4_survive_kills() {
 fn windows_survive_kills() {
     let folder = tempfile::tempdir().unwrap();
     let (input, weights) = (folder.path().join("in.mkv"), checkpoint(folder.path()));
-    let count = 150 + 60 * kills() as usize;
+    let count = 90 + 20 * kills() as usize;
     film(&input, shots(Size::new(64, 64), count));
     let options = ["--weights", &weights, "--window", "12", "--context", "3", "--piece", "20"];
     survives(&input, "out.mkv", &options, count);
