@@ -7,7 +7,7 @@ pub enum GpuError {
     #[error("no GPU was found; install its Vulkan driver, or use --device cpu")]
     None,
     /// No device has the name.
-    #[error("there is no device {name}; `framelift devices` lists what there is")]
+    #[error("there is no device {name}; use --device auto, or one that `framelift devices` lists")]
     NoSuchDevice {
         /// The name asked for.
         name: String,

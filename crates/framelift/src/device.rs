@@ -224,7 +224,8 @@ mod gpu {
                 .find(|gpu| gpu.index == index)
                 .ok_or_else(|| failed(GpuError::NoSuchDevice { name: device.to_string() }))?,
             Device::Cuda(_) => {
-                let message = "this build has no CUDA; use --device gpu, which drives NVIDIA's cards through Vulkan";
+                let message =
+                    "this build has no CUDA; use --device auto, or gpu, which drives NVIDIA's cards through Vulkan";
                 return Err(Error::Device(message.into()));
             }
             _ => framelift_engine_gpu::best_device().ok_or_else(|| failed(GpuError::None))?,

@@ -2,8 +2,6 @@
 
 use serde_json::Value;
 
-#[cfg(feature = "gpu")]
-use crate::common::upscale;
 use crate::common::{film, framelift, stderr, variable_rate};
 
 /// No driver of Vulkan is found with this.
@@ -67,7 +65,9 @@ fn a_film_through_vulkan_is_the_film_through_the_processor() {
     let made = |name: &str, options: &[&str]| {
         let output = folder.path().join(name);
         let lossless = ["--codec", "ffv1", "--model", "lift-x2"];
-        let finished = upscale(&input, &output, &[&lossless, options].concat());
+        let mut command = framelift();
+        command.arg("upscale").arg(&input).arg("-o").arg(&output).args(lossless).args(options);
+        let finished = command.output().unwrap();
         assert!(finished.status.success(), "{}", stderr(&finished));
         output
     };
