@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use framelift_engine::{
     Addend, Conv, ConvSpec, DeformConv, DeformSpec, Engine, EngineError, EngineInfo, HostTensor, MemoryUse, Padding,
-    Precision, ResizeMode, Shape, Support, Tensor, Upsample, stacked,
+    Precision, ResizeMode, Shape, Support, Tensor, stacked,
 };
 use framelift_frame::{Frame, Plane, Size, Timestamp};
 use rayon::prelude::*;
@@ -121,39 +121,6 @@ impl CpuEngine {
             None => self.pool.allocate(bytes)?,
         };
         Ok(task(place.insert(buffer).start().cast()))
-    }
-
-    /// What is wrong with the inputs of a convolution.
-    fn check_inputs(spec: &ConvSpec, inputs: &[View]) -> Result<(), EngineError> {
-        let channels: Vec<usize> = inputs.iter().map(|input| input.channels).collect();
-        if channels != spec.in_channels {
-            let what = format!("inputs of {channels:?} channels for a convolution of {:?}", spec.in_channels);
-            return Err(EngineError::Shape(what));
-        }
-        let size = |view: &View| (view.height, view.width);
-        if let Some(other) = inputs.iter().find(|input| size(input) != size(&inputs[0])) {
-            let ((h, w), (other_h, other_w)) = (size(&inputs[0]), size(other));
-            return Err(EngineError::Shape(format!("inputs of {h}x{w} and {other_h}x{other_w} rows and columns")));
-        }
-        Ok(())
-    }
-
-    /// What is wrong with an addend.
-    fn check_addend(addend: Shape, upsample: Upsample, output: Shape) -> Result<(), EngineError> {
-        let fits = match upsample {
-            Upsample::None => addend == output,
-            Upsample::Nearest | Upsample::Bilinear => {
-                !addend.is_empty()
-                    && addend.channels == output.channels
-                    && output.height.is_multiple_of(addend.height)
-                    && output.width.is_multiple_of(addend.width)
-                    && output.height / addend.height == output.width / addend.width
-            }
-        };
-        if fits {
-            return Ok(());
-        }
-        Err(EngineError::Shape(format!("an addend of {addend} (upsampling: {upsample:?}) for an output of {output}")))
     }
 
     /// Copies `count` rows of `from`, from row `first` on, to those of `to` from row `start` on. Both must have them, and be of
@@ -299,16 +266,11 @@ impl Engine for CpuEngine {
     fn conv(&self, conv: &Conv, inputs: &[&Tensor], addend: Option<Addend<'_>>) -> Result<Tensor, EngineError> {
         let spec = conv.spec();
         let plan: &Plan = conv.prepared().ok_or(EngineError::Foreign { what: "convolution", engine: NAME })?;
+        let input_shapes: Vec<Shape> = inputs.iter().map(|input| input.shape()).collect();
         let inputs = inputs.iter().map(|input| map::read(input)).collect::<Result<Vec<View>, _>>()?;
-        Self::check_inputs(spec, &inputs)?;
-        let [height, width] = [inputs[0].height, inputs[0].width].map(|side| side.div_ceil(spec.stride));
-        let r = spec.pixel_shuffle;
-        let shape = Shape::new(height * r, width * r, spec.out_channels / (r * r));
+        let shape = spec.check_call(&input_shapes, addend.map(|addend| (addend.tensor.shape(), addend.upsample)))?;
         let added = match addend {
-            Some(Addend { tensor, upsample }) => {
-                Self::check_addend(tensor.shape(), upsample, shape)?;
-                Some((map::read(tensor)?, upsample))
-            }
+            Some(Addend { tensor, upsample }) => Some((map::read(tensor)?, upsample)),
             None => None,
         };
         let map = self.allocate(shape, spec.output)?;
@@ -316,6 +278,7 @@ impl Engine for CpuEngine {
             return Ok(map.finish());
         }
         let added = added.map(|(view, upsample)| Added::new(view, upsample, shape.height, shape.width));
+        let [height, width] = [shape.height, shape.width].map(|side| side / spec.pixel_shuffle);
         let job = Job { plan, inputs: &inputs, output: map.view(), added, height, width };
         let (tasks, kernel) = (job.tasks(), job.kernel());
         self.threads.install(|| {

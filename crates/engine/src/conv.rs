@@ -1,6 +1,6 @@
 //! What a convolution is told: its fixed part, prepared once with the weights, and its inputs.
 
-use crate::{EngineError, Precision, Tensor};
+use crate::{EngineError, Precision, Shape, Tensor};
 
 /// What is applied to each sum of a convolution, bias included.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -130,6 +130,31 @@ impl ConvSpec {
             _ => Ok(()),
         }
     }
+
+    /// The shape of what inputs of these shapes become, if they and an addend can be of one call.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] saying what does not fit.
+    pub fn check_call(&self, inputs: &[Shape], addend: Option<(Shape, Upsample)>) -> Result<Shape, EngineError> {
+        let fail = |what: String| Err(EngineError::Shape(what));
+        let channels: Vec<usize> = inputs.iter().map(|input| input.channels).collect();
+        if channels != self.in_channels {
+            return fail(format!("inputs of {channels:?} channels for a convolution of {:?}", self.in_channels));
+        }
+        let Shape { height, width, .. } = inputs[0];
+        if let Some(other) = inputs.iter().find(|input| (input.height, input.width) != (height, width)) {
+            return fail(format!("inputs of {} and {other}", inputs[0]));
+        }
+        let [height, width] = [height, width].map(|side| side.div_ceil(self.stride));
+        let r = self.pixel_shuffle;
+        let output = Shape::new(height * r, width * r, self.out_channels / (r * r));
+        match addend {
+            Some((addend, upsample)) if !upsample.fits(addend, output) => {
+                fail(format!("an addend of {addend} (upsampling: {upsample:?}) for an output of {output}"))
+            }
+            _ => Ok(output),
+        }
+    }
 }
 
 /// How an addend smaller than the output is brought to its size, by a whole factor.
@@ -142,6 +167,22 @@ pub enum Upsample {
     Nearest,
     /// Bilinear, half-pixel centres (PyTorch's `align_corners=False`), edges clamped.
     Bilinear,
+}
+
+impl Upsample {
+    /// Whether it brings an addend of this shape to that of the output.
+    fn fits(self, addend: Shape, output: Shape) -> bool {
+        match self {
+            Self::None => addend == output,
+            Self::Nearest | Self::Bilinear => {
+                !addend.is_empty()
+                    && addend.channels == output.channels
+                    && output.height.is_multiple_of(addend.height)
+                    && output.width.is_multiple_of(addend.width)
+                    && output.height / addend.height == output.width / addend.width
+            }
+        }
+    }
 }
 
 /// What is added to the output of a convolution: a residual, or the upscaled base of a network.

@@ -7,7 +7,7 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use framelift_frame::{Size, TimeBase, Timestamp};
-use framelift_media::{Encoder, MediaInfo, Muxer, Output, OutputVideo, ToRgb, ToYuv, VideoInfo};
+use framelift_media::{Encoder, MediaInfo, Muxer, Output, OutputVideo, ToRgb, ToYuv};
 use framelift_nets::{Descriptor, Reach};
 use framelift_shots::CutDetector;
 
@@ -75,7 +75,7 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     let size = target.resolve(video.size)?;
     let network_size = scaled(video.size, upscale.scale())?;
     let (start, end) = moments(&part, &info, video.time_base)?;
-    let total = frames_total(&part, &info, video);
+    let total = frames_in_part(&part, &info);
     (write.trim_start, write.trim_end, write.resize) = (start, end, upscale.filter());
     let decoder = input.decoder()?;
     let mut wanted = OutputVideo::plan(&info, size, &output, &write)?;
@@ -458,11 +458,6 @@ fn moments(
 #[must_use]
 pub fn frames_in_part(part: &PartSpec, info: &MediaInfo) -> Option<u64> {
     let (_, video) = info.video_stream()?;
-    frames_total(part, info, video)
-}
-
-/// Frames that the part holds, as far as the film says how many it has.
-fn frames_total(part: &PartSpec, info: &MediaInfo, video: &VideoInfo) -> Option<u64> {
     let all = video.frames_estimate;
     let share = match (part.start, part.end, info.duration_s) {
         (None, None, _) => 1.0,

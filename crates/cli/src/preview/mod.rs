@@ -62,7 +62,7 @@ pub(crate) fn preview(args: &Preview) -> Result<(), Failure> {
         destination,
         layout: args.layout,
         focus: args.focus,
-        frames: info.video_stream().and_then(|(stream, video)| stream.frames.or(video.frames_estimate)),
+        frames: info.video_stream().and_then(|(_, video)| video.frames_estimate),
         overwrite: args.overwrite,
         cancel: cancel.clone(),
         reporter: Arc::clone(&reporter),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cubecl::prelude::*;
 use framelift_engine::{Activation, Addend, Conv, ConvSpec, EngineError, Precision, Shape, Tensor, Upsample};
 
-use super::{GpuEngine, misfit};
+use super::GpuEngine;
 use crate::NAME;
 use crate::kernels::conv::{Activation as Applied, Added, ConvPlan, ConvSizesLaunch};
 use crate::kernels::product::Block;
@@ -156,24 +156,6 @@ impl<R: Runtime> Inputs<R> {
     }
 }
 
-/// What is wrong with an addend.
-fn check_addend(addend: Shape, upsample: Upsample, output: Shape) -> Result<(), EngineError> {
-    let fits = match upsample {
-        Upsample::None => addend == output,
-        Upsample::Nearest | Upsample::Bilinear => {
-            !addend.is_empty()
-                && addend.channels == output.channels
-                && output.height.is_multiple_of(addend.height)
-                && output.width.is_multiple_of(addend.width)
-                && output.height / addend.height == output.width / addend.width
-        }
-    };
-    if fits {
-        return Ok(());
-    }
-    misfit(format!("an addend of {addend} (upsampling: {upsample:?}) for an output of {output}"))
-}
-
 impl<R: Runtime> GpuEngine<R> {
     /// [`Engine::prepare_conv`](framelift_engine::Engine::prepare_conv).
     pub(super) fn prepared_conv(&self, spec: &ConvSpec, weights: &[f32], bias: &[f32]) -> Result<Conv, EngineError> {
@@ -212,21 +194,13 @@ impl<R: Runtime> GpuEngine<R> {
         let prepared: &Prepared<R> =
             conv.prepared().ok_or(EngineError::Foreign { what: "convolution", engine: NAME })?;
         let maps = inputs.iter().map(|input| read::<R>(input)).collect::<Result<Vec<_>, _>>()?;
-        let channels: Vec<usize> = maps.iter().map(|map| map.shape.channels).collect();
-        if channels != spec.in_channels {
-            return misfit(format!("inputs of {channels:?} channels for a convolution of {:?}", spec.in_channels));
-        }
+        let shapes: Vec<Shape> = maps.iter().map(|map| map.shape).collect();
+        let shape = spec.check_call(&shapes, addend.map(|addend| (addend.tensor.shape(), addend.upsample)))?;
         let Shape { height, width, .. } = maps[0].shape;
-        if let Some(other) = maps.iter().find(|map| (map.shape.height, map.shape.width) != (height, width)) {
-            return misfit(format!("inputs of {} and {}", maps[0].shape, other.shape));
-        }
         let [sum_height, sum_width] = [height, width].map(|side| side.div_ceil(spec.stride));
-        let r = spec.pixel_shuffle;
-        let shape = Shape::new(sum_height * r, sum_width * r, spec.out_channels / (r * r));
         let mut plan = prepared.plan.clone();
         let added = match addend {
             Some(Addend { tensor, upsample }) => {
-                check_addend(tensor.shape(), upsample, shape)?;
                 plan.added = match upsample {
                     Upsample::None => Added::Same,
                     Upsample::Nearest => Added::Nearest,

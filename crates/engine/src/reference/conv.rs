@@ -1,6 +1,6 @@
 //! The convolution and what comes after it.
 
-use super::{misfit, resize, round};
+use super::{resize, round};
 use crate::{Activation, ConvSpec, EngineError, HostTensor, ResizeMode, Shape, Upsample};
 
 /// `addend + scale * pixel_shuffle(activation(bias + Σ weight · input))`, rounded to `spec.output`.
@@ -19,12 +19,11 @@ pub fn conv(
     addend: Option<(&HostTensor, Upsample)>,
 ) -> Result<HostTensor, EngineError> {
     spec.check(weights, bias)?;
-    let input = concatenated(spec, inputs)?;
-    let sums = sums(spec, weights, bias, &input)?;
-    let Shape { height, width, channels } = sums.shape();
+    let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape()).collect();
+    let shape = spec.check_call(&shapes, addend.map(|(tensor, upsample)| (tensor.shape(), upsample)))?;
+    let sums = sums(spec, weights, bias, &concatenated(spec, inputs)?)?;
 
     let r = spec.pixel_shuffle;
-    let shape = Shape::new(height * r, width * r, channels / (r * r));
     let addend = addend.map(|(tensor, upsample)| at_output_size(tensor, upsample, shape)).transpose()?;
     Ok(HostTensor::from_fn(shape, |y, x, c| {
         let channel = c * r * r + r * (y % r) + x % r;
@@ -35,14 +34,7 @@ pub fn conv(
 
 /// The inputs as one tensor, each value rounded to the precision of the products.
 fn concatenated(spec: &ConvSpec, inputs: &[&HostTensor]) -> Result<HostTensor, EngineError> {
-    let channels: Vec<usize> = inputs.iter().map(|t| t.shape().channels).collect();
-    if channels != spec.in_channels {
-        return misfit(format!("inputs of {channels:?} channels for a convolution of {:?}", spec.in_channels));
-    }
     let Shape { height, width, .. } = inputs[0].shape();
-    if let Some(other) = inputs.iter().find(|t| (t.shape().height, t.shape().width) != (height, width)) {
-        return misfit(format!("inputs of {} and {}", inputs[0].shape(), other.shape()));
-    }
     let mut data = Vec::with_capacity(height * width * spec.total_in_channels());
     for y in 0..height {
         for x in 0..width {
@@ -103,20 +95,6 @@ fn activate(activation: &Activation, channel: usize, value: f32) -> f32 {
 
 /// The addend at the size of the output.
 fn at_output_size(addend: &HostTensor, upsample: Upsample, output: Shape) -> Result<HostTensor, EngineError> {
-    let shape = addend.shape();
-    let fits = match upsample {
-        Upsample::None => shape == output,
-        Upsample::Nearest | Upsample::Bilinear => {
-            !shape.is_empty()
-                && shape.channels == output.channels
-                && output.height.is_multiple_of(shape.height)
-                && output.width.is_multiple_of(shape.width)
-                && output.height / shape.height == output.width / shape.width
-        }
-    };
-    if !fits {
-        return misfit(format!("an addend of {shape} (upsampling: {upsample:?}) for an output of {output}"));
-    }
     match upsample {
         Upsample::None => Ok(addend.clone()),
         Upsample::Nearest => resize(addend, output.height, output.width, ResizeMode::Nearest),
