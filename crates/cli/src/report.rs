@@ -327,8 +327,8 @@ pub(crate) fn plan_json(plan: &Plan) -> Value {
         "frames_total": plan.frames, "frames_before": plan.frames_before, "encoder": plan.encoder, "memory_bytes": plan.memory_bytes,
         "memory_limit_bytes": plan.memory_limit_bytes, "device_bytes": plan.device_bytes, "shots": plan.shots,
         "window": plan.window.map(|w| json!({
-            "body": w.body, "context": w.context, "still": w.still.map(|(body, context)| json!({
-                "body": body, "context": context,
+            "body": w.body, "context": w.context, "still": w.still.map(|still| json!({
+                "body": still.body, "context": still.context, "f32": still.in_full,
             })), "store_bytes": w.store_bytes, "scratch_bytes": w.scratch_bytes,
         })),
         "tiles": plan.tiles.map(|(columns, rows, tile)| json!({

@@ -30,6 +30,7 @@ use crate::{DeviceOptions, Error, Model};
 /// ```
 pub struct Session {
     network: Option<NetworkSession>,
+    device: DeviceOptions,
     scale: u32,
     target: Option<Target>,
     filter: Filter,
@@ -47,11 +48,23 @@ impl Session {
             Kind::Resample(filter) => (None, *filter),
             Kind::Network(_) => {
                 let memory_bytes = device.memory_limit_bytes.map(|bytes| bytes as u64);
-                let options = SessionOptions { memory_bytes, ..SessionOptions::default() };
+                let options = SessionOptions {
+                    windows: device.windows(WindowOptions::default()),
+                    memory_bytes,
+                    ..SessionOptions::default()
+                };
                 (Some(NetworkSession::new(model.ready(device.engine()?, device)?, options)), Filter::Lanczos)
             }
         };
-        Ok(Self { network, scale: model.scale(), target: None, filter, planned: false, resizer: None })
+        Ok(Self {
+            network,
+            device: device.clone(),
+            scale: model.scale(),
+            target: None,
+            filter,
+            planned: false,
+            resizer: None,
+        })
     }
 
     /// The size of the results; by default the input's times the model's scale.
@@ -64,6 +77,7 @@ impl Session {
     /// The windows of a model that sees windows; before the first frame.
     #[must_use]
     pub fn windows(mut self, windows: WindowOptions) -> Self {
+        let windows = self.device.windows(windows);
         self.network = self.network.map(|network| network.windows(windows));
         self
     }

@@ -284,7 +284,7 @@ impl Upscaler {
             target,
             part: self.part,
             shots: self.shots,
-            windows: self.windows,
+            windows: self.device.windows(self.windows),
             memory_limit_bytes: Some(limit_bytes),
             resume,
         };

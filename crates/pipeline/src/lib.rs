@@ -31,7 +31,8 @@ pub use model::{Model, Prepare};
 pub use outlet::Sink;
 pub use pieces::padded_size;
 pub use plan::{
-    DEFAULT_BODY, DEFAULT_CONTEXT, Offload, Room, STILL_WINDOW, SessionPlan, Stream, WindowOptions, WindowPlan,
+    DEFAULT_BODY, DEFAULT_CONTEXT, Offload, Room, STILL_WINDOW, SessionPlan, StillWindow, Stream, WindowOptions,
+    WindowPlan,
 };
 pub use progress::Progress;
 pub use resume::{JobStatus, NUMERICS, Resume, status};

@@ -7,6 +7,7 @@ use framelift_frame::{Beside, Frame, Size, TimeBase, Timestamp};
 
 use crate::SessionError;
 use crate::pieces::crop;
+use crate::plan::StillWindow;
 
 /// The time of a result that no frame was pushed for; counting refuses it.
 const NO_TIME: Timestamp = Timestamp::new(0, TimeBase::new(1, 1));
@@ -118,12 +119,14 @@ impl<S: Sink> Outlet<'_, S> {
     }
 
     /// Tells that windows are shorter from the next frame on.
-    pub(crate) fn notice_still(&mut self, body: u64, context: u64) {
+    pub(crate) fn notice_still(&mut self, still: &StillWindow) {
+        let StillWindow { body, context, in_full, .. } = still;
+        let precision = if *in_full { ", in f32" } else { "" };
         let index = self.clock.given;
         let at = self.clock.time(0).map_or_else(String::new, |(time, _)| format!(" at {time}"));
         self.sink.notice(format!(
-            "much of the picture stands still from frame {index}{at} on; in such shots windows have {body} + 2x{context} frames, \
-             so that no lines etch themselves in (--window sets a length for all)"
+            "much of the picture stands still from frame {index}{at} on; in such shots windows have {body} + 2x{context} \
+             frames{precision}, so that no lines etch themselves in (--window sets a length for all)"
         ));
     }
 

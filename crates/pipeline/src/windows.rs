@@ -102,12 +102,12 @@ impl WindowWork {
     /// Runs the windows that are whole.
     fn run<S: Sink>(&mut self, ended: bool, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         while let Some(window) = self.grid.window(self.start, self.seen(), ended) {
-            let window = self.shorter_if_still(window, ended, out);
+            let (window, how) = self.shorter_if_still(window, ended, out);
             out.sink.window(window.body.start)?;
             if self.plan.grid.count() == 1 {
-                self.whole(&window, out)?
+                self.whole(&window, how, out)?
             } else {
-                self.tiled(&window, out)?
+                self.tiled(&window, how, out)?
             }
             self.start = window.body.end;
             let needed = self.start.saturating_sub(self.window.context);
@@ -120,16 +120,18 @@ impl WindowWork {
     }
 
     /// `window`, or the shorter one that begins where it does, if the picture stands still in what it sees.
-    fn shorter_if_still<S: Sink>(&mut self, window: Window, ended: bool, out: &mut Outlet<'_, S>) -> Window {
-        let Some((body, context)) = self.window.still else { return window };
+    fn shorter_if_still<S: Sink>(&mut self, window: Window, ended: bool, out: &mut Outlet<'_, S>) -> (Window, How) {
+        let how = How { in_full: false, store_bytes: self.window.store_limit_bytes() };
+        let Some(still) = self.window.still else { return (window, how) };
         let seen: Vec<&Blocks> = self.blocks.range(self.places(&window)).collect();
-        if window.body.end - window.body.start <= body || !stands_still(&seen) {
-            return window;
+        if window.body.end - window.body.start <= still.body || !stands_still(&seen) {
+            return (window, how);
         }
         if !std::mem::replace(&mut self.noticed_still, true) {
-            out.notice_still(body, context);
+            out.notice_still(&still);
         }
-        Grid::new(body, context).window(self.start, self.seen(), ended).unwrap_or(window)
+        let shorter = Grid::new(still.body, still.context).window(self.start, self.seen(), ended);
+        (shorter.unwrap_or(window), How { in_full: still.in_full, store_bytes: self.window.still_limit_bytes(&still) })
     }
 
     /// Where the frames that a window sees wait.
@@ -141,15 +143,15 @@ impl WindowWork {
         self.frames.range(self.places(window))
     }
 
-    fn whole<S: Sink>(&mut self, window: &Window, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+    fn whole<S: Sink>(&mut self, window: &Window, how: How, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         let engine = self.model.engine();
         let inputs: Result<Vec<Tensor>, _> = self.frames_of(window).map(|frame| engine.upload(frame)).collect();
         let inputs = inputs.map_err(|source| out.failed(source, 0))?;
         let mut part = Part { out, results: Results::Given, share: (0.0, 1.0), noticed: false };
-        run_part(&self.model, &self.plan, &mut self.store, &inputs, keep(window), &mut part)
+        run_part(&self.model, &self.plan, how, &mut self.store, &inputs, keep(window), &mut part)
     }
 
-    fn tiled<S: Sink>(&mut self, window: &Window, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+    fn tiled<S: Sink>(&mut self, window: &Window, how: How, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         let engine = self.model.engine();
         let scale = self.model.descriptor().scale;
         let Some(size) = self.plan.padded.scaled(scale) else {
@@ -168,7 +170,7 @@ impl WindowWork {
             let mut add = |index: usize, piece: &Frame| tiles.add(&mut results[index], tile, piece, scale);
             let share = (n as f64 / count, 1.0 / count);
             let mut part = Part { out, results: Results::Added(&mut add), share, noticed };
-            run_part(&self.model, &self.plan, &mut self.store, &inputs, keep(window), &mut part)?;
+            run_part(&self.model, &self.plan, how, &mut self.store, &inputs, keep(window), &mut part)?;
             noticed = part.noticed;
         }
         results.into_iter().try_for_each(|result| out.give(result))
@@ -179,6 +181,15 @@ impl WindowWork {
 fn keep(window: &Window) -> Range<usize> {
     let keep = window.keep();
     keep.start as usize..keep.end as usize
+}
+
+/// How a window is run.
+#[derive(Clone, Copy)]
+struct How {
+    /// In f32, whatever the model's precision.
+    in_full: bool,
+    /// Bytes of features kept in memory, at most.
+    store_bytes: u64,
 }
 
 /// What becomes of the results of a part of a window.
@@ -223,15 +234,17 @@ impl<S: Sink> Part<'_, '_, S> {
 fn run_part<S: Sink>(
     model: &Model,
     plan: &SessionPlan,
+    how: How,
     store: &mut ScratchStore,
     inputs: &[Tensor],
     keep: Range<usize>,
     part: &mut Part<'_, '_, S>,
 ) -> Result<(), S::Error> {
     let mut next = keep.start;
-    let store_bytes = plan.window.map_or(0, |window| window.store_limit_bytes());
-    store.reset(store_bytes);
-    let mut ended = attempt(model, &**model.network(), store, inputs, keep.clone(), &mut next, part);
+    store.reset(how.store_bytes);
+    let in_full = if how.in_full { model.in_full().map_err(|source| part.out.failed(source, 0))? } else { None };
+    let network = in_full.as_ref().unwrap_or(model.network());
+    let mut ended = attempt(model, &**network, store, inputs, keep.clone(), &mut next, part);
     if let Err(Stop::Engine(EngineError::OutOfMemory { .. })) = ended
         && model.engine().own_memory_bytes().is_some()
         && store.crowd_out()
@@ -241,9 +254,11 @@ fn run_part<S: Sink>(
                 .into(),
         );
         store.reset(0);
-        ended = attempt(model, &**model.network(), store, inputs, keep.clone(), &mut next, part);
+        ended = attempt(model, &**network, store, inputs, keep.clone(), &mut next, part);
     }
-    if let Err(Stop::Engine(EngineError::NonFinite { .. })) = ended {
+    if let Err(Stop::Engine(EngineError::NonFinite { .. })) = ended
+        && in_full.is_none()
+    {
         let ahead = part.ahead(next - keep.start);
         if let Some(full) = model.in_full().map_err(|source| part.out.failed(source, ahead))? {
             if !std::mem::replace(&mut part.noticed, true) {
@@ -253,7 +268,7 @@ fn run_part<S: Sink>(
             ended = attempt(model, &*full, store, inputs, keep.clone(), &mut next, part);
         }
     }
-    store.reset(store_bytes);
+    store.reset(how.store_bytes);
     match ended {
         Ok(()) if next == keep.end => Ok(()),
         Ok(()) => {

@@ -306,6 +306,13 @@ fn a_picture_that_stands_still_is_seen_in_shorter_windows() {
     assert!(made[..told] == due[..told]);
     assert!(made[..told] != by_hand(fake, Precision::F32, &still, 100, 12)[..told], "a difference that can be seen");
 
+    let short = fake.model(Precision::Bf16);
+    let windows = WindowOptions { full_if_still: Some(true), ..WindowOptions::default() };
+    let full = SessionOptions { windows, ..defaults.clone() };
+    assert!(run(&short, &full, &[&still]).unwrap()[..told] == due[..told], "in f32");
+    assert!(run(&short, &defaults, &[&still]).unwrap()[..told] != due[..told], "a precision that can be seen");
+    assert!(run(&short, &full, &[&moving]).unwrap() == by_hand(fake, Precision::Bf16, &moving, 100, 12));
+
     let asked = options(100, 12, Offload::Auto);
     assert!(
         run(&model, &asked, &[&still]).unwrap() == by_hand(fake, Precision::F32, &still, 100, 12),
