@@ -60,9 +60,11 @@ fn descriptors() -> &'static [Descriptor] {
 pub(crate) fn run(bytes: &[u8]) {
     let mut numbers = Numbers(bytes);
     let descriptors = descriptors();
+    let descriptor = &descriptors[usize::from(numbers.byte()) % descriptors.len()];
+    let precision = numbers.byte();
     let stream = Stream {
-        descriptor: &descriptors[usize::from(numbers.byte()) % descriptors.len()],
-        precision: if numbers.byte() & 1 == 0 { Precision::F32 } else { Precision::Bf16 },
+        descriptor,
+        precision: if precision & 1 == 0 { Precision::F32 } else { Precision::Bf16 },
         weights_bytes: numbers.number(),
         size: Size::new(numbers.side(), numbers.side()),
         frames: numbers.maybe(),
@@ -71,6 +73,7 @@ pub(crate) fn run(bytes: &[u8]) {
         body: numbers.maybe(),
         context: numbers.maybe(),
         shorter_if_still: None,
+        full_if_still: Some(precision & 2 != 0),
         offload: [Offload::Auto, Offload::Never, Offload::Always][usize::from(numbers.byte() % 3)],
     };
     let room = Room { memory_bytes: numbers.number(), scratch_bytes: numbers.number() };

@@ -347,9 +347,9 @@ impl Cost<'_> {
         if let Some(StillWindow { body, context, in_full: true, store_bytes }) = &mut still {
             // Fewer frames, of values twice as wide.
             let sees = (*body + 2 * *context).min(longest);
-            let all = stored * 2 * sees;
+            let all = stored.saturating_mul(2 * sees);
             let more = more_in_full(d, self.grid.tile(), self.stream.precision);
-            let fixed = (fixed - held * (seen - sees)).saturating_add(more);
+            let fixed = fixed.saturating_sub(held.saturating_mul(seen - sees)).saturating_add(more);
             *store_bytes = if scratch { all.min(bytes.saturating_sub(fixed)) } else { all };
             spilled = spilled.max(all - *store_bytes);
             bytes = bytes.max(fixed.saturating_add(*store_bytes));
