@@ -115,20 +115,26 @@ const LOOK_AHEAD: &str = "rc-lookahead";
 /// Pictures that an encoder may look ahead where memory is short, from many to few.
 const SHORTER_LOOK_AHEADS: [u64; 3] = [20, 10, 0];
 
-/// The same options with an encoder that looks fewer pictures ahead, from more memory to less, each with their number; none
-/// where the encoder cannot, or the user has said how far it looks.
+/// The same options with an encoder that looks fewer pictures ahead, at last on one thread, from more memory to less, each
+/// with how far it looks; none where the encoder cannot. How far the user has it look is kept.
 pub(crate) fn thriftier<'a>(
     encoder: &str,
     write: &'a WriteOptions,
 ) -> impl Iterator<Item = (u64, WriteOptions)> + use<'a> {
     let fixed = write.encoder_options.iter().any(|(key, _)| key == LOOK_AHEAD);
     let now = x264_look_ahead(write);
-    let can = encoder == "libx264" && !fixed;
-    SHORTER_LOOK_AHEADS.into_iter().filter(move |look_ahead| can && *look_ahead < now).map(|look_ahead| {
+    let can = encoder == "libx264";
+    let shorter = SHORTER_LOOK_AHEADS.into_iter().filter(move |look_ahead| can && !fixed && *look_ahead < now);
+    let shorter = shorter.map(|look_ahead| {
         let mut thrifty = write.clone();
         thrifty.encoder_options.push((LOOK_AHEAD.to_owned(), look_ahead.to_string()));
         (look_ahead, thrifty)
-    })
+    });
+    let last = (can && x264_threads(write) > 1).then(|| {
+        let (look_ahead, thrifty) = shorter.clone().last().unwrap_or_else(|| (now, write.clone()));
+        (look_ahead, WriteOptions { encoder_threads: 1, ..thrifty })
+    });
+    shorter.chain(last)
 }
 
 /// [`outside_network_bytes`] with the encoder that takes the least: what a run in short memory may come to.
@@ -197,16 +203,17 @@ mod tests {
     fn an_encoder_short_of_memory_looks_less_far_ahead() {
         let of = |preset: Option<&str>, options: &[(&str, &str)]| {
             let encoder_options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            let write = WriteOptions { preset: preset.map(str::to_owned), encoder_options, ..WriteOptions::default() };
+            let preset = preset.map(str::to_owned);
+            let write = WriteOptions { preset, encoder_options, encoder_threads: 3, ..WriteOptions::default() };
             let bytes = |write: &WriteOptions| encoder_bytes_per_pixel("libx264", write, 100);
             let thrifty: Vec<u64> = thriftier("libx264", &write).map(|(_, thrifty)| bytes(&thrifty)).collect();
             assert!(thrifty.iter().all(|less| *less < bytes(&write)) && thrifty.is_sorted_by(|a, b| a > b));
             thrifty.len()
         };
-        assert_eq!(of(None, &[]), 3);
-        assert_eq!(of(Some("veryfast"), &[]), 1);
-        assert_eq!(of(Some("ultrafast"), &[]), 0);
-        assert_eq!(of(None, &[("rc-lookahead", "50")]), 0, "what the user says is kept");
+        assert_eq!(of(None, &[]), 4);
+        assert_eq!(of(Some("veryfast"), &[]), 2);
+        assert_eq!(of(Some("ultrafast"), &[]), 1);
+        assert_eq!(of(None, &[("rc-lookahead", "50")]), 1, "what the user says is kept");
         assert_eq!(thriftier("ffv1", &WriteOptions::default()).count(), 0);
     }
 

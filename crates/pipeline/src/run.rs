@@ -181,7 +181,11 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         )));
     }
     let shorter = look_ahead.map(|look_ahead| {
-        format!("to keep to the memory allowed, the encoder looks {look_ahead} pictures ahead, which makes the file a little larger")
+        let threads = if write.encoder_threads == 1 { " and works on one thread" } else { "" };
+        format!(
+            "to keep to the memory allowed, the encoder looks {look_ahead} pictures ahead{threads}, which makes the file a \
+             little larger"
+        )
     });
     let again =
         pieces.is_some().then(|| format!("{frames_before} frames were made before; the work goes on from there"));
