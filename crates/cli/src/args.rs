@@ -91,10 +91,15 @@ pub(crate) struct Upscale {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1_000_000), help_heading = "Shots and windows")]
     pub(crate) window: Option<u64>,
 
-    /// Frames before and after a window that only warm the network up; more hide windows better and take longer
+    /// Frames before and after a window that warm the network up; more hide windows better and take longer
     /// [default: 12]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=10_000), help_heading = "Shots and windows")]
     pub(crate) context: Option<u64>,
+
+    /// Frames at the beginning of a window over which the one before fades into it, so that no border shows
+    /// [default: 3, or a quarter of the context; none with --window]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=100), help_heading = "Shots and windows")]
+    pub(crate) fade: Option<u64>,
 
     /// Take the whole film for one shot, and do not look for cuts: for what has none
     #[arg(long, help_heading = "Shots and windows")]
@@ -545,7 +550,8 @@ impl Upscale {
             OffloadChoice::Never => Offload::Never,
             OffloadChoice::Always => Offload::Always,
         };
-        WindowOptions { body: self.window, context: self.context, offload, ..WindowOptions::default() }
+        let (body, context, fade) = (self.window, self.context, self.fade);
+        WindowOptions { body, context, fade, offload, ..WindowOptions::default() }
     }
 
     /// The size asked for, if any.

@@ -327,7 +327,7 @@ pub(crate) fn plan_json(plan: &Plan) -> Value {
         "frames_total": plan.frames, "frames_before": plan.frames_before, "encoder": plan.encoder, "memory_bytes": plan.memory_bytes,
         "memory_limit_bytes": plan.memory_limit_bytes, "device_bytes": plan.device_bytes, "shots": plan.shots,
         "window": plan.window.map(|w| json!({
-            "body": w.body, "context": w.context, "still": w.still.map(|still| json!({
+            "body": w.body, "context": w.context, "fade": w.fade, "still": w.still.map(|still| json!({
                 "body": still.body, "context": still.context, "f32": still.in_full,
             })), "store_bytes": w.store_bytes, "scratch_bytes": w.scratch_bytes,
         })),

@@ -5,6 +5,7 @@
 //! own: frames in, frames out. [`SessionPlan`] is how it goes about them in the memory it may take.
 
 mod error;
+mod fade;
 mod job;
 mod memory;
 mod model;
@@ -23,6 +24,7 @@ mod stream;
 mod windows;
 
 pub use error::PipelineError;
+pub use fade::Fade;
 pub use job::{CancelToken, Event, Job, MAX_SIDE_PX, PartSpec, Plan, Summary, Target, Upscale};
 pub use memory::{
     available_bytes, default_limit_bytes, least_outside_network_bytes, outside_network_bytes, peak_resident_bytes,
@@ -31,8 +33,8 @@ pub use model::{Model, Prepare};
 pub use outlet::Sink;
 pub use pieces::padded_size;
 pub use plan::{
-    DEFAULT_BODY, DEFAULT_CONTEXT, Offload, Room, STILL_WINDOW, SessionPlan, StillWindow, Stream, WindowOptions,
-    WindowPlan,
+    DEFAULT_BODY, DEFAULT_CONTEXT, DEFAULT_FADE, Offload, Room, STILL_WINDOW, SessionPlan, StillWindow, Stream,
+    WindowOptions, WindowPlan,
 };
 pub use progress::Progress;
 pub use resume::{JobStatus, NUMERICS, Resume, status};

@@ -6,6 +6,7 @@ use framelift_engine::{Engine, EngineError, Tensor};
 use framelift_frame::{Beside, Frame, Size, TimeBase, Timestamp};
 
 use crate::SessionError;
+use crate::fade::Fade;
 use crate::pieces::crop;
 use crate::plan::StillWindow;
 
@@ -28,12 +29,13 @@ pub trait Sink: Send {
         let _ = notice;
     }
 
-    /// The next result is the first of a window, with `shot_frames` frames of its shot before it.
+    /// The next result is the first of a window, with `shot_frames` frames of its shot before it; a session that goes on here
+    /// needs the frames of `fade`, too.
     ///
     /// # Errors
     /// Whatever must end the session.
-    fn window(&mut self, shot_frames: u64) -> Result<(), Self::Error> {
-        let _ = shot_frames;
+    fn window(&mut self, shot_frames: u64, engine: &dyn Engine, fade: &Fade) -> Result<(), Self::Error> {
+        let _ = (shot_frames, engine, fade);
         Ok(())
     }
 

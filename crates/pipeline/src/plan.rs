@@ -21,6 +21,9 @@ pub const DEFAULT_BODY: u64 = 100;
 /// Frames before and after the body that only warm the recurrence up.
 pub const DEFAULT_CONTEXT: u64 = 12;
 
+/// Frames after a border over which one window fades into the next, at most.
+pub const DEFAULT_FADE: u64 = 3;
+
 /// Body and context where the picture stands still, which longer recurrences do not bear.
 pub const STILL_WINDOW: (u64, u64) = (24, 8);
 
@@ -57,8 +60,29 @@ pub struct WindowOptions {
     /// Whether these shorter windows run in f32 where all others run in bf16, whose rounding a recurrence gathers there;
     /// by default not here, and in `framelift` where the precision is chosen.
     pub full_if_still: Option<bool>,
+    /// Frames at the beginning of a window's results that are mixed with what the window before made of them, from little to
+    /// much of the new; by default [`DEFAULT_FADE`] or a quarter of the context where the body is chosen, else none.
+    pub fade: Option<u64>,
     /// Whether features may wait in a scratch file.
     pub offload: Offload,
+}
+
+impl WindowOptions {
+    /// The same with windows of a length that was chosen before.
+    pub(crate) fn settled(self, body: u64, context: u64) -> Self {
+        let shorter_if_still = Some(self.shortens_if_still());
+        Self { body: Some(body), context: Some(context), shorter_if_still, fade: Some(self.fades(context)), ..self }
+    }
+
+    fn shortens_if_still(&self) -> bool {
+        self.shorter_if_still.unwrap_or(self.body.is_none())
+    }
+
+    /// Frames over which windows of this context fade.
+    fn fades(&self, context: u64) -> u64 {
+        let chosen = if self.body.is_none() { DEFAULT_FADE.min(context / 4) } else { 0 };
+        self.fade.unwrap_or(chosen).min(context)
+    }
 }
 
 /// The windows that a session will use.
@@ -68,6 +92,8 @@ pub struct WindowPlan {
     pub body: u64,
     /// Frames on either side, at most.
     pub context: u64,
+    /// Frames over which a window fades into the next, at most.
+    pub fade: u64,
     /// The shorter windows where the picture stands still; `None` where windows are that short anyway, or the user has said
     /// how long they are.
     pub still: Option<StillWindow>,
@@ -180,9 +206,8 @@ impl SessionPlan {
             Reach::Frame | Reach::Window => TileGrid::finer(padded, d.size_multiple, d.min_side_px),
         };
         for grid in std::iter::once(whole).chain(finer) {
-            let adapts = options.shorter_if_still.unwrap_or(options.body.is_none());
-            let cost = Cost { stream, padded, grid, adapts, full: options.full_if_still.unwrap_or(false) };
-            for plan in cost.plans(options, room) {
+            let cost = Cost { stream, options, padded, grid };
+            for plan in cost.plans(room) {
                 if plan.memory_bytes <= room.memory_bytes
                     && plan.window.is_none_or(|w| w.scratch_bytes <= room.scratch_bytes)
                 {
@@ -193,9 +218,9 @@ impl SessionPlan {
                 }
             }
         }
-        Err(Box::new(least.unwrap_or_else(|| {
-            Cost { stream, padded, grid: TileGrid::whole(padded), adapts: false, full: false }.stream_plan()
-        })))
+        Err(Box::new(
+            least.unwrap_or_else(|| Cost { stream, options, padded, grid: TileGrid::whole(padded) }.stream_plan()),
+        ))
     }
 
     /// The plan for a device with memory of its own, which [`SessionPlan::choose`] chose for that memory: what it takes of
@@ -233,17 +258,15 @@ fn work_bytes(descriptor: &Descriptor, size: Size, precision: Precision) -> u64 
 /// What a way to work takes.
 struct Cost<'a> {
     stream: &'a Stream<'a>,
+    options: &'a WindowOptions,
     padded: Size,
     grid: TileGrid,
-    /// Whether windows may be shorter where the picture stands still.
-    adapts: bool,
-    /// Whether those run in f32.
-    full: bool,
 }
 
 impl Cost<'_> {
     /// All plans worth a try, best first.
-    fn plans(&self, options: &WindowOptions, room: Room) -> Vec<SessionPlan> {
+    fn plans(&self, room: Room) -> Vec<SessionPlan> {
+        let options = self.options;
         if self.stream.descriptor.reach != Reach::Window {
             return vec![self.stream_plan()];
         }
@@ -309,12 +332,14 @@ impl Cost<'_> {
     /// `scratch`.
     fn window_plan(&self, body: u64, context: u64, scratch: bool, store_bytes: u64, room: Room) -> SessionPlan {
         let Stream { descriptor: d, frames, .. } = self.stream;
+        let adapts = self.options.shortens_if_still();
         let tile = self.grid.tile().pixels();
         let stored = (d.stored_values_per_pixel * self.value_bytes() * tile).max(1);
         let held = d.held_bytes_per_pixel() * tile;
-        let waiting = frame_bytes(self.padded) + if self.adapts { Blocks::bytes(self.padded.pixels()) } else { 0 };
+        let waiting = frame_bytes(self.padded) + if adapts { Blocks::bytes(self.padded.pixels()) } else { 0 };
+        let result = u64::from(d.scale * d.scale) * frame_bytes(self.padded);
         // Tiles are put together in as many results as the body has frames.
-        let results = if self.grid.count() > 1 { u64::from(d.scale * d.scale) * frame_bytes(self.padded) } else { 0 };
+        let results = if self.grid.count() > 1 { result } else { 0 };
         let base = self.base_bytes();
         // The bytes of a feature on its way to the file or back.
         let transfer = if scratch { stored.min(FEATURE_CHANNELS * self.value_bytes() * tile) } else { 0 };
@@ -325,6 +350,9 @@ impl Cost<'_> {
             false => left / (each + stored),
         };
         let longest = frames.unwrap_or(u64::MAX);
+        // Those of the window before wait for those they are mixed with, and tiles are put together in both.
+        let fade = if longest > body { self.options.fades(context).min(body) } else { 0 };
+        let faded = fade.saturating_mul(result + results);
         let (seen, waits, made) = match Grid::new(body, context).frames_held() {
             Some(waits) => {
                 (body.saturating_add(context.saturating_mul(2)).min(longest), waits.min(longest), body.min(longest))
@@ -333,13 +361,13 @@ impl Cost<'_> {
             None => [frames.unwrap_or(most_frames.max(1)); 3].into(),
         };
         let all = stored.saturating_mul(seen);
-        let on_host = waiting.saturating_mul(waits).saturating_add(results.saturating_mul(made));
+        let on_host = waiting.saturating_mul(waits).saturating_add(results.saturating_mul(made)).saturating_add(faded);
         let fixed = base.saturating_add(transfer).saturating_add(held.saturating_mul(seen)).saturating_add(on_host);
         let in_memory = if scratch { all.min(store_bytes).min(room.memory_bytes.saturating_sub(fixed)) } else { all };
-        let mut still = (self.adapts && body > STILL_WINDOW.0).then(|| StillWindow {
+        let mut still = (adapts && body > STILL_WINDOW.0).then(|| StillWindow {
             body: STILL_WINDOW.0,
             context: STILL_WINDOW.1.min(context),
-            in_full: self.full && self.stream.precision == Precision::Bf16,
+            in_full: self.options.full_if_still == Some(true) && self.stream.precision == Precision::Bf16,
             store_bytes: in_memory,
         });
         let mut bytes = fixed.saturating_add(in_memory);
@@ -357,6 +385,7 @@ impl Cost<'_> {
         let window = WindowPlan {
             body,
             context: if body == 0 { 0 } else { context },
+            fade,
             still,
             most_frames,
             store_bytes: in_memory,
@@ -433,6 +462,7 @@ mod tests {
         let roomy = plan(8000);
         let window = roomy.window.unwrap();
         assert_eq!((window.body, window.context, window.scratch_bytes), (DEFAULT_BODY, DEFAULT_CONTEXT, 0));
+        assert_eq!(window.fade, DEFAULT_FADE);
         let (body, context) = STILL_WINDOW;
         assert_eq!(window.still, Some(StillWindow { body, context, in_full: false, store_bytes: window.store_bytes }));
         assert!(roomy.memory_bytes < 8000 * MIB && roomy.tiles == (1, 1));
@@ -481,6 +511,12 @@ mod tests {
             WindowOptions { body: Some(30), context: Some(5), offload: Offload::Never, ..WindowOptions::default() };
         let window = choose(Reach::Window, options, None, 4000 * MIB, u64::MAX).unwrap().window.unwrap();
         assert_eq!((window.body, window.context, window.scratch_bytes, window.still), (30, 5, 0, None));
+        assert_eq!(window.fade, 0);
+        let faded = WindowOptions { fade: Some(4), ..options };
+        let fading = choose(Reach::Window, faded, None, 4000 * MIB, u64::MAX).unwrap();
+        let least = choose(Reach::Window, options, None, 4000 * MIB, u64::MAX).unwrap();
+        assert_eq!(fading.window.unwrap().fade, 4);
+        assert_eq!(fading.memory_bytes - least.memory_bytes, 4 * 16 * frame_bytes(Size::new(320, 180)));
         let always = WindowOptions { offload: Offload::Always, ..options };
         let window = choose(Reach::Window, always, None, 4000 * MIB, u64::MAX).unwrap().window.unwrap();
         assert_eq!((window.body, window.store_bytes), (30, 0));

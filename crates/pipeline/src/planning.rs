@@ -59,8 +59,7 @@ impl Planning<'_> {
     ) -> Result<Decided, PipelineError> {
         self.limit_bytes = self.limit_bytes.min(pins.limit_bytes);
         if let Some((body, context)) = pins.window {
-            let shorter_if_still = self.windows.shorter_if_still.or(Some(self.windows.body.is_none()));
-            self.windows = WindowOptions { body: Some(body), context: Some(context), shorter_if_still, ..self.windows };
+            self.windows = self.windows.settled(body, context);
         }
         let mut told = WriteOptions { encoder_threads: pins.encoder_threads, ..write.clone() };
         if let Some(frames) = pins.look_ahead {

@@ -190,7 +190,7 @@ pub(crate) struct Frozen {
     pub(crate) given: u64,
     /// Whether the shot goes on in f32 because the working precision overflowed.
     pub(crate) in_full: bool,
-    /// The state of the network, where it carries one.
+    /// The state of the network, where it carries one; of windows, what fades into the next.
     pub(crate) state: Vec<Option<Tensor>>,
 }
 
@@ -245,7 +245,7 @@ impl Session {
             match work {
                 Work::Stream(work) => work.thaw(frozen).map_err(SessionError::End)?,
                 Work::Tiles(_) => {}
-                Work::Windows(work) => work.thaw(frozen.given),
+                Work::Windows(work) => work.thaw(frozen.given, &frozen.state).map_err(SessionError::End)?,
             }
         }
         Ok(session)

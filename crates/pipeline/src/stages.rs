@@ -7,16 +7,18 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use framelift_engine::Engine;
 use framelift_frame::{Frame, Timestamp};
 use framelift_media::{Decoder, Demuxer, EncodedPacket, Encoder, Muxer, Packet, Picture, ToRgb, ToYuv};
 use framelift_shots::CutDetector;
 
+use crate::fade::Fade;
 use crate::progress::Meter;
 use crate::queue::{Closed, Receiver, Sender, Weigh};
 use crate::resume::borders::{Borders, hash_of};
 use crate::resume::lead::{Lead, Part};
 use crate::resume::{Pieces, Place, Resumed, Then, state, state_part};
-use crate::{CancelToken, Event, PipelineError, Session, Sink};
+use crate::{CancelToken, Event, PipelineError, Session, SessionError, Sink};
 
 /// Why a stage ended early.
 #[derive(Debug)]
@@ -418,11 +420,15 @@ impl Sink for Results<'_> {
         (self.shared.on_event)(Event::Notice(notice));
     }
 
-    fn window(&mut self, shot_frames: u64) -> Result<(), Halt> {
-        if let Some((borders, _)) =
-            self.borders.as_mut().filter(|(borders, _)| shot_frames > 0 && borders.is_due(false))
-        {
-            self.begins = Some(borders.begin(0, false, 0));
+    fn window(&mut self, shot_frames: u64, engine: &dyn Engine, fade: &Fade) -> Result<(), Halt> {
+        let due = |(borders, _): &&mut (Borders, PathBuf)| shot_frames > 0 && borders.is_due(false);
+        if let Some((borders, folder)) = self.borders.as_mut().filter(due) {
+            let fading = fade.freeze(engine).map_err(SessionError::End)?;
+            let state = !fading.is_empty();
+            if state {
+                state::write(&state_part(folder, borders.next()), engine, &fading)?;
+            }
+            self.begins = Some(Place { state, ..borders.begin(0, false, 0) });
         }
         Ok(())
     }

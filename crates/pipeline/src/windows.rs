@@ -11,6 +11,7 @@ use framelift_frame::Frame;
 use framelift_nets::{FeatureId, FeatureStore, Network};
 use framelift_shots::{Blocks, Grid, Window, stands_still};
 
+use crate::fade::Fade;
 use crate::outlet::{Outlet, Sink};
 use crate::plan::{Offload, SessionPlan, WindowPlan};
 use crate::store::ScratchStore;
@@ -30,6 +31,8 @@ pub(crate) struct WindowWork {
     first: u64,
     /// Where the next body begins.
     start: u64,
+    /// What the window before made of the frames from `start` on.
+    fade: Fade,
     /// Whether the user was told of shorter windows.
     noticed_still: bool,
 }
@@ -50,13 +53,16 @@ impl WindowWork {
             blocks: VecDeque::new(),
             first: 0,
             start: 0,
+            fade: Fade::default(),
             noticed_still: false,
         }
     }
 
-    /// Goes on with the body that begins with frame `start` of a shot.
-    pub(crate) fn thaw(&mut self, start: u64) {
+    /// Goes on with the body that begins with frame `start` of a shot, of whose first frames the window before made `state`.
+    pub(crate) fn thaw(&mut self, start: u64, state: &[Option<Tensor>]) -> Result<(), EngineError> {
         (self.first, self.start) = (start, start);
+        self.fade = Fade::thawed(&**self.model.engine(), state)?;
+        Ok(())
     }
 
     /// Sees a frame before those that a thawed shot goes on with.
@@ -96,6 +102,7 @@ impl WindowWork {
         self.frames.clear();
         self.blocks.clear();
         (self.first, self.start) = (0, 0);
+        self.fade = Fade::default();
         Ok(())
     }
 
@@ -103,7 +110,7 @@ impl WindowWork {
     fn run<S: Sink>(&mut self, ended: bool, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         while let Some(window) = self.grid.window(self.start, self.seen(), ended) {
             let (window, how) = self.shorter_if_still(window, ended, out);
-            out.sink.window(window.body.start)?;
+            out.sink.window(window.body.start, &**self.model.engine(), &self.fade)?;
             if self.plan.grid.count() == 1 {
                 self.whole(&window, how, out)?
             } else {
@@ -147,8 +154,20 @@ impl WindowWork {
         let engine = self.model.engine();
         let inputs: Result<Vec<Tensor>, _> = self.frames_of(window).map(|frame| engine.upload(frame)).collect();
         let inputs = inputs.map_err(|source| out.failed(source, 0))?;
-        let mut part = Part { out, results: Results::Given, share: (0.0, 1.0), noticed: false };
-        run_part(&self.model, &self.plan, how, &mut self.store, &inputs, keep(window), &mut part)
+        let mut next = Fade::default();
+        let results = Results::Given { body: body_frames(window), before: &self.fade, next: &mut next };
+        let mut part = Part { out, results, share: (0.0, 1.0), noticed: false };
+        let keep = self.keep(window);
+        run_part(&self.model, &self.plan, how, &mut self.store, &inputs, keep, &mut part)?;
+        self.fade = next;
+        Ok(())
+    }
+
+    /// The frames of a window whose results are wanted, counted from the first frame it sees: its body and what it fades
+    /// into the next over.
+    fn keep(&self, window: &Window) -> Range<usize> {
+        let keep = window.keep();
+        keep.start as usize..(keep.end + self.window.fade.min(window.end - window.body.end)) as usize
     }
 
     fn tiled<S: Sink>(&mut self, window: &Window, how: How, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
@@ -158,8 +177,8 @@ impl WindowWork {
             let what = format!("{} times {scale} is too large", self.plan.padded);
             return Err(out.failed(EngineError::Shape(what), 0));
         };
-        let kept =
-            self.frames.range((window.body.start - self.first) as usize..(window.body.end - self.first) as usize);
+        let keep = self.keep(window);
+        let kept = self.frames_of(window).skip(keep.start).take(keep.len());
         let mut results: Vec<Frame> = kept.map(|frame| Frame::black(size, frame.time, frame.duration_ticks)).collect();
         let (tiles, count) = (self.plan.grid.clone(), self.plan.grid.count() as f64);
         let mut noticed = false;
@@ -170,17 +189,20 @@ impl WindowWork {
             let mut add = |index: usize, piece: &Frame| tiles.add(&mut results[index], tile, piece, scale);
             let share = (n as f64 / count, 1.0 / count);
             let mut part = Part { out, results: Results::Added(&mut add), share, noticed };
-            run_part(&self.model, &self.plan, how, &mut self.store, &inputs, keep(window), &mut part)?;
+            run_part(&self.model, &self.plan, how, &mut self.store, &inputs, keep.clone(), &mut part)?;
             noticed = part.noticed;
         }
-        results.into_iter().try_for_each(|result| out.give(result))
+        let before = std::mem::take(&mut self.fade);
+        results.drain(body_frames(window)..).for_each(|result| self.fade.push(result));
+        results.into_iter().enumerate().try_for_each(|(index, mut result)| {
+            before.mix(index, &mut result);
+            out.give(result)
+        })
     }
 }
 
-/// The body of a window, counted from the first frame it sees.
-fn keep(window: &Window) -> Range<usize> {
-    let keep = window.keep();
-    keep.start as usize..keep.end as usize
+fn body_frames(window: &Window) -> usize {
+    (window.body.end - window.body.start) as usize
 }
 
 /// How a window is run.
@@ -194,9 +216,9 @@ struct How {
 
 /// What becomes of the results of a part of a window.
 enum Results<'a> {
-    /// They are the session's.
-    Given,
-    /// They are pieces, by their number in the body.
+    /// The first `body` are the session's, mixed with those of the window before; those after wait for the next window.
+    Given { body: usize, before: &'a Fade, next: &'a mut Fade },
+    /// They are pieces, by their number among those wanted.
     Added(&'a mut (dyn FnMut(usize, &Frame) + Send)),
 }
 
@@ -214,14 +236,21 @@ impl<S: Sink> Part<'_, '_, S> {
     /// How far ahead of the next result to be given the result `index` of the body is.
     fn ahead(&self, index: usize) -> usize {
         match self.results {
-            Results::Given => 0,
+            Results::Given { body, .. } => index.saturating_sub(body),
             Results::Added(_) => index,
         }
     }
 
-    fn result(&mut self, index: usize, frame: Frame) -> Result<(), S::Error> {
+    fn result(&mut self, index: usize, mut frame: Frame) -> Result<(), S::Error> {
         match &mut self.results {
-            Results::Given => self.out.give(frame),
+            Results::Given { body, before, .. } if index < *body => {
+                before.mix(index, &mut frame);
+                self.out.give(frame)
+            }
+            Results::Given { next, .. } => {
+                next.push(frame);
+                Ok(())
+            }
             Results::Added(add) => {
                 add(index, &frame);
                 Ok(())

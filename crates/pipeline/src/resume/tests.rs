@@ -10,7 +10,7 @@ use framelift_testkit::synth;
 
 use super::state;
 use crate::session::Frozen;
-use crate::{Model, Session, SessionError, SessionOptions, Sink, WindowOptions};
+use crate::{Fade, Model, Session, SessionError, SessionOptions, Sink, WindowOptions};
 
 const SIZE: Size = Size::new(9, 7);
 
@@ -63,6 +63,8 @@ fn a_session_frozen_anywhere_in_a_shot_goes_on_to_the_bit() {
 struct Watch {
     made: Vec<Frame>,
     windows: Vec<u64>,
+    /// What fades into each.
+    fades: Vec<Fade>,
 }
 
 impl Sink for Watch {
@@ -73,9 +75,10 @@ impl Sink for Watch {
         Ok(())
     }
 
-    fn window(&mut self, shot_frames: u64) -> Result<(), SessionError> {
+    fn window(&mut self, shot_frames: u64, _: &dyn Engine, fade: &Fade) -> Result<(), SessionError> {
         assert_eq!(shot_frames, self.made.len() as u64, "told before its first result");
         self.windows.push(shot_frames);
+        self.fades.push(fade.clone());
         Ok(())
     }
 }
@@ -87,8 +90,8 @@ fn a_session_goes_on_between_windows_to_the_bit() {
     let bytes = synth::to_safetensors(&synth::basicvsr(4, 1));
     let detected = detect(&Checkpoint::from_bytes("small.safetensors", &bytes).unwrap()).unwrap();
     let on = engine.clone();
-    let model = Model::new(engine, Precision::F32, move |p| detected.prepare(on.clone(), p)).unwrap();
-    let windows = WindowOptions { body: Some(2), context: Some(1), ..WindowOptions::default() };
+    let model = Model::new(engine.clone(), Precision::F32, move |p| detected.prepare(on.clone(), p)).unwrap();
+    let windows = WindowOptions { body: Some(2), context: Some(1), fade: Some(1), ..WindowOptions::default() };
     let options = SessionOptions { windows, memory_bytes: Some(4 << 30), ..SessionOptions::default() };
     let frames: Vec<Frame> = (0..5).map(|n| frame(n, size)).collect();
     let run = |session: &mut Session, frames: &[Frame]| {
@@ -103,8 +106,10 @@ fn a_session_goes_on_between_windows_to_the_bit() {
     let due = run(&mut whole, &frames);
     assert_eq!(due.windows, [0, 2, 4]);
     let plan = whole.plan().unwrap().clone();
-    for start in [2, 4_usize] {
-        let frozen = Frozen { given: start as u64, pushed: start as u64, ..Frozen::default() };
+    for (start, fade) in [2, 4_usize].into_iter().zip(&due.fades[1..]) {
+        let state = fade.freeze(&*engine).unwrap();
+        assert_eq!(state.len(), 1);
+        let frozen = Frozen { given: start as u64, pushed: start as u64, state, ..Frozen::default() };
         let (model, options, plan) = (model.clone(), options.clone(), plan.clone());
         let mut session = Session::thawed(model, options, plan, size, start as u64, frozen).unwrap();
         frames[..start].iter().for_each(|frame| session.recall(frame.clone()));
