@@ -131,7 +131,7 @@ pub(crate) fn thriftier<'a>(
         (look_ahead, thrifty)
     });
     let last = (can && x264_threads(write) > 1).then(|| {
-        let (look_ahead, thrifty) = shorter.clone().last().unwrap_or_else(|| (now, write.clone()));
+        let (look_ahead, thrifty) = shorter.clone().next_back().unwrap_or_else(|| (now, write.clone()));
         (look_ahead, WriteOptions { encoder_threads: 1, ..thrifty })
     });
     shorter.chain(last)
