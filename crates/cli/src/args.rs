@@ -87,7 +87,7 @@ pub(crate) struct Upscale {
     pub(crate) cleaning_threshold: Option<f32>,
 
     /// Frames that a network of past and future frames makes at a time; 0 for one window over each shot
-    /// [default: as many as fit in memory, up to 100]
+    /// [default: as many as fit in memory, up to 48]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1_000_000), help_heading = "Shots and windows")]
     pub(crate) window: Option<u64>,
 

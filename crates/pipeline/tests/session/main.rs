@@ -7,7 +7,8 @@ use framelift_engine::Precision;
 use framelift_frame::{Frame, Size};
 use framelift_nets::{MemoryStore, Reach};
 use framelift_pipeline::{
-    DEFAULT_FADE, Model, Offload, STILL_WINDOW, Session, SessionError, SessionOptions, Sink, WindowOptions,
+    DEFAULT_BODY, DEFAULT_CONTEXT, DEFAULT_FADE, Model, Offload, STILL_WINDOW, Session, SessionError, SessionOptions,
+    Sink, WindowOptions,
 };
 use framelift_shots::windows;
 
@@ -353,7 +354,7 @@ fn a_picture_that_stands_still_is_seen_in_shorter_windows() {
     let model = fake.model(Precision::F32);
     let defaults = SessionOptions { memory_bytes: Some(ROOMY), ..SessionOptions::default() };
     let (body, context) = STILL_WINDOW;
-    let due = by_hand_fading(fake, Precision::F32, &moving, (100, 12), DEFAULT_FADE);
+    let due = by_hand_fading(fake, Precision::F32, &moving, (DEFAULT_BODY, DEFAULT_CONTEXT), DEFAULT_FADE);
     assert!(distance(&run(&model, &defaults, &[&moving]).unwrap(), &due) <= 1, "but for rounding");
     let made = run(&model, &defaults, &[&still]).unwrap();
     let due = by_hand_fading(fake, Precision::F32, &still, (body, context), DEFAULT_FADE);
