@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use framelift_frame::Size;
+use framelift_frame::{ColorFamily, PixelFormat, Size};
 use framelift_media::{OutputVideo, WriteOptions};
 use framelift_shots::CutDetector;
 
@@ -87,6 +87,19 @@ pub(crate) fn frame_bytes(size: Size) -> u64 {
     size.pixels() * FRAME_BYTES_PER_PIXEL
 }
 
+/// Bytes of a finished picture.
+fn picture_bytes(output: &OutputVideo) -> u64 {
+    let PixelFormat { family, depth, log2_chroma_w, log2_chroma_h, alpha } = output.format;
+    let pixels = output.size.pixels();
+    let chroma = match family {
+        ColorFamily::Gray => 0,
+        ColorFamily::Rgb => 2 * pixels,
+        ColorFamily::Yuv => 2 * (pixels >> (log2_chroma_w + log2_chroma_h)),
+    };
+    let samples = pixels + chroma + if alpha { pixels } else { 0 };
+    samples * u64::from(depth.div_ceil(8))
+}
+
 /// What a run holds beside the network and its session: the program, decoder and encoder, and the edges between the
 /// stages, for a film of `frames` frames of the size `input` that the network turns into frames of the size `network`.
 #[must_use]
@@ -104,9 +117,9 @@ pub fn outside_network_bytes(
     // Three edges, two frames in each stage at their ends, and those that wait to be known as a cut or not.
     let before = (3 * FRAMES_BEFORE + 4 + CutDetector::LOOKAHEAD as u64 + 1) * frame_bytes(input);
     let behind = (FRAMES_BEHIND + 2) * frame_bytes(network);
-    let finished = (FRAMES_BEHIND + 2) * output.size.pixels() * 3;
+    let finished = (FRAMES_BEHIND + 2) * picture_bytes(output);
     let alpha = if output.format.alpha { ALPHA_PLANES * 2 * input.pixels() } else { 0 };
-    PROCESS_BYTES + PACKET_BYTES as u64 + decoder + before + behind + alpha + deep * (finished + encoder)
+    PROCESS_BYTES + PACKET_BYTES as u64 + decoder + before + behind + alpha + finished + deep * encoder
 }
 
 /// The option by which libx264 is told how many pictures to look ahead.

@@ -34,6 +34,9 @@ const BODIES: [u64; 6] = [DEFAULT_BODY, 40, 32, 24, 20, 16];
 /// Bodies and contexts for frames that are so large that no window of [`BODIES`] fits.
 const SHORT_WINDOWS: [(u64, u64); 4] = [(12, 8), (8, 8), (8, 4), (4, 4)];
 
+/// Body and context where no tiles fit with those either.
+const SHORTEST_WINDOW: (u64, u64) = (2, 2);
+
 /// Channels of a feature, at most, in the networks there are; of several features a frame, one is on its way at a time.
 const FEATURE_CHANNELS: u64 = 64;
 
@@ -62,7 +65,8 @@ pub struct WindowOptions {
     /// by default not here, and in `framelift` where the precision is chosen.
     pub full_if_still: Option<bool>,
     /// Frames at the beginning of a window's results that are mixed with what the window before made of them, from little to
-    /// much of the new; by default [`DEFAULT_FADE`] or a quarter of the context where the body is chosen, else none.
+    /// much of the new; by default [`DEFAULT_FADE`] or a quarter of the context where the body is chosen, else none, and none
+    /// where memory allows of very short windows only.
     pub fade: Option<u64>,
     /// Whether features may wait in a scratch file.
     pub offload: Offload,
@@ -206,9 +210,10 @@ impl SessionPlan {
             Reach::Causal { .. } => Vec::new(),
             Reach::Frame | Reach::Window => TileGrid::finer(padded, d.size_multiple, d.min_side_px),
         };
-        for grid in std::iter::once(whole).chain(finer) {
-            let cost = Cost { stream, options, padded, grid };
-            for plan in cost.plans(room) {
+        let grids: Vec<TileGrid> = std::iter::once(whole).chain(finer).collect();
+        for (grid, shortest) in grids.iter().map(|grid| (grid, false)).chain(grids.iter().map(|grid| (grid, true))) {
+            let cost = Cost { stream, options, padded, grid: grid.clone() };
+            for plan in if shortest { cost.shortest(room) } else { cost.plans(room) } {
                 if plan.memory_bytes <= room.memory_bytes
                     && plan.window.is_none_or(|w| w.scratch_bytes <= room.scratch_bytes)
                 {
@@ -281,22 +286,26 @@ impl Cost<'_> {
             (None, Some(context)) => SHORT_WINDOWS.iter().map(|&(body, _)| (body, context)).collect(),
             (None, None) => SHORT_WINDOWS.to_vec(),
         };
-        let kinds: &[bool] = match options.offload {
-            Offload::Auto => &[false, true],
-            Offload::Never => &[false],
-            Offload::Always => &[true],
-        };
-        let mut plans = Vec::new();
-        for lengths in [lengths, short] {
-            for &scratch in kinds {
-                let store_nothing = options.offload == Offload::Always;
-                plans.extend(lengths.iter().map(|&(body, context)| {
-                    let store = if store_nothing { 0 } else { u64::MAX };
-                    self.window_plan(body, context, scratch, store, room)
-                }));
-            }
+        [lengths, short].iter().flat_map(|lengths| self.window_plans(lengths, room)).collect()
+    }
+
+    /// Plans for where none of these fits.
+    fn shortest(&self, room: Room) -> Vec<SessionPlan> {
+        match (self.stream.descriptor.reach, self.options.body, self.options.context) {
+            (Reach::Window, None, None) => self.window_plans(&[SHORTEST_WINDOW], room),
+            _ => Vec::new(),
         }
-        plans
+    }
+
+    /// Windows of these lengths, with all features in memory, then with some in a scratch file.
+    fn window_plans(&self, lengths: &[(u64, u64)], room: Room) -> Vec<SessionPlan> {
+        let (kinds, store): (&[bool], u64) = match self.options.offload {
+            Offload::Auto => (&[false, true], u64::MAX),
+            Offload::Never => (&[false], u64::MAX),
+            Offload::Always => (&[true], 0),
+        };
+        let all = kinds.iter().flat_map(|&scratch| lengths.iter().map(move |&length| (length, scratch)));
+        all.map(|((body, context), scratch)| self.window_plan(body, context, scratch, store, room)).collect()
     }
 
     fn value_bytes(&self) -> u64 {
@@ -352,7 +361,8 @@ impl Cost<'_> {
         };
         let longest = frames.unwrap_or(u64::MAX);
         // Those of the window before wait for those they are mixed with, and tiles are put together in both.
-        let fade = if longest > body { self.options.fades(context).min(body) } else { 0 };
+        let short = self.options.fade.is_none() && SHORT_WINDOWS.iter().any(|&(most, _)| body <= most);
+        let fade = if longest > body && !short { self.options.fades(context).min(body) } else { 0 };
         let faded = fade.saturating_mul(result + results);
         let (seen, waits, made) = match Grid::new(body, context).frames_held() {
             Some(waits) => {
