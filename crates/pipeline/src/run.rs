@@ -198,9 +198,9 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     }
 
     let resumed = place.map(|place| Resumed::new(place, frames_before, wanted.time_base));
-    let seek = match resumed.filter(|resumed| resumed.from.is_some()) {
-        Some(resumed) if can_seek(input.reopen()?, video, resumed)? => resumed.from,
-        _ => start,
+    let go_on = match resumed {
+        Some(resumed) if can_seek(input.reopen()?, video, start, resumed)? => resumed.from,
+        _ => None,
     };
     let film_again = pieces.is_some().then(|| input.reopen()).transpose()?;
     let whole = pieces.as_ref().is_some_and(Pieces::is_complete);
@@ -243,12 +243,14 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         cancel,
         on_event,
     };
-    if let Some(seek) = seek {
-        input.seek(seek)?;
-    }
     if pieces.is_some() {
         // What is copied is read when the pieces are put together.
         input.keep(|_| false);
+    }
+    match (go_on, start) {
+        (Some(place), _) => input.go_on(start, place)?,
+        (None, Some(start)) => input.seek(start)?,
+        (None, None) => {}
     }
     let room = |frames: u64, size| usize::try_from(frames * frame_bytes(size)).unwrap_or(usize::MAX);
     let before = room(FRAMES_BEFORE, video.size);
