@@ -213,7 +213,7 @@ pub(crate) fn checkpoint(folder: &Path) -> String {
 fn a_recurrent_network_survives_kills() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("in.mkv");
-    let count = 500 + 200 * kills() as usize;
+    let count = 500 + 100 * kills() as usize;
     film(&input, shots(Size::new(64, 48), count));
     survives(&input, "out.mkv", &["--model", "lift-x4", "--piece", "60"], count);
     assert_eq!(times_ms(&folder.path().join("calm-out.mkv")), times_ms(&input));
@@ -233,9 +233,9 @@ fn long_shots_and_mp4_survive_kills() {
 fn windows_survive_kills() {
     let folder = tempfile::tempdir().unwrap();
     let (input, weights) = (folder.path().join("in.mkv"), checkpoint(folder.path()));
-    let count = 90 + 20 * kills() as usize;
+    let count = 60 + 5 * kills() as usize;
     film(&input, shots(Size::new(64, 64), count));
-    let options = ["--weights", &weights, "--window", "12", "--context", "3", "--piece", "20"];
+    let options = ["--weights", &weights, "--window", "6", "--context", "2", "--piece", "6"];
     survives(&input, "out.mkv", &options, count);
 }
 
