@@ -8,7 +8,7 @@ if [ "${1:-}" = -t ]; then
     seconds=$2
     shift 2
 fi
-[ $# -gt 0 ] || set -- arguments checkpoint plan y4m
+[ $# -gt 0 ] || set -- arguments checkpoint journal plan y4m
 
 for target in "$@"; do
     echo "== $target, $seconds s"

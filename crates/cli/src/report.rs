@@ -325,7 +325,8 @@ pub(crate) fn plan_json(plan: &Plan) -> Value {
     json!({
         "input": plan.input.to_string(), "output": plan.output.to_string(),
         "frames_total": plan.frames, "frames_before": plan.frames_before, "encoder": plan.encoder, "memory_bytes": plan.memory_bytes,
-        "memory_limit_bytes": plan.memory_limit_bytes, "device_bytes": plan.device_bytes, "shots": plan.shots,
+        "memory_limit_bytes": plan.memory_limit_bytes, "device_bytes": plan.device_bytes,
+        "disk_bytes": plan.disk.map(|disk| [disk.calm_bytes, disk.restless_bytes]), "shots": plan.shots,
         "window": plan.window.map(|w| json!({
             "body": w.body, "context": w.context, "fade": w.fade, "still": w.still.map(|still| json!({
                 "body": still.body, "context": still.context, "f32": still.in_full,
@@ -360,6 +361,13 @@ fn memory(plan: &Plan) -> String {
     let _ = write!(line, "about {needed} of {limit} of memory");
     if let Some(bytes) = plan.device_bytes {
         let _ = write!(line, " and {} of the device's", human_bytes(bytes));
+    }
+    if let Some(disk) = plan.disk {
+        let (calm, restless) = (human_bytes(disk.calm_bytes), human_bytes(disk.restless_bytes));
+        let _ = match disk.calm_bytes == disk.restless_bytes {
+            true => write!(line, ", {calm} of disk"),
+            false => write!(line, ", by estimate {calm} to {restless} of disk"),
+        };
     }
     line
 }

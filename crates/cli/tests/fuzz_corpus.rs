@@ -6,6 +6,8 @@
 mod arguments;
 #[path = "../../../fuzz/src/checkpoint.rs"]
 mod checkpoint;
+#[path = "../../../fuzz/src/journal.rs"]
+mod journal;
 #[path = "../../../fuzz/src/plan.rs"]
 mod plan;
 #[path = "../../../fuzz/src/y4m.rs"]
@@ -35,6 +37,11 @@ fn arguments_of_any_kind() {
 #[test]
 fn checkpoints_of_any_kind() {
     run_all("checkpoint", checkpoint::run);
+}
+
+#[test]
+fn journals_and_pieces_of_any_kind() {
+    run_all("journal", journal::run);
 }
 
 #[test]

@@ -34,8 +34,8 @@ pub use framelift_media::{
 };
 pub use framelift_nets::{Descriptor, FeatureId, FeatureStore, MemoryStore, Network, Reach};
 pub use framelift_pipeline::{
-    CancelToken, DEFAULT_BODY, DEFAULT_CONTEXT, DEFAULT_FADE, Event, JobStatus, Offload, PartSpec, Plan, Progress,
-    STILL_WINDOW, StillWindow, Summary, Target, WindowOptions, WindowPlan,
+    CancelToken, DEFAULT_BODY, DEFAULT_CONTEXT, DEFAULT_FADE, Event, ExpectedDisk, JobStatus, Offload, PartSpec, Plan,
+    Progress, STILL_WINDOW, StillWindow, Summary, Target, WindowOptions, WindowPlan,
 };
 /// How close a film is to another, and the papers' ways to make films worse.
 pub use framelift_quality as quality;

@@ -44,6 +44,8 @@ pub struct Demuxer {
     first_number: Option<u64>,
     failures: u32,
     timeline: Timeline,
+    /// Stretches of the container that could not be read.
+    damage: Damaged,
     notices: Vec<String>,
     // FFmpeg holds pointers to these two; they are dropped after the context is closed.
     _standard_input: Option<StandardInput>,
@@ -140,6 +142,7 @@ impl Demuxer {
             first_number,
             failures: 0,
             timeline: Timeline::default(),
+            damage: Damaged::default(),
             notices: Vec::new(),
             _standard_input: standard_input,
             interrupt,
@@ -260,6 +263,42 @@ impl Demuxer {
         }
     }
 
+    /// Goes, from the beginning or from where [`Demuxer::seek`] to `start` leads, to the last key frame at or before `time`.
+    ///
+    /// Where the clock of a format may jump, a time says nothing of the place: jumps on the way there must have been
+    /// bridged. Such films are read as far as that, without decoding them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Demuxer::seek`] and [`Demuxer::read`].
+    pub fn go_on(&mut self, start: Option<Timestamp>, time: Timestamp) -> Result<(), MediaError> {
+        if !self.timeline.bridges() {
+            return self.seek(time);
+        }
+        let mut scout = Self::open_container(&self.input, &self.options)?;
+        for demuxer in [&mut scout, self] {
+            if let Some(start) = start {
+                demuxer.seek(start)?;
+            }
+        }
+        let (mut packets, mut passed): (u64, u64) = (0, 0);
+        while let Some(packet) = scout.read()? {
+            if Some(packet.stream_index()) == self.info.video {
+                if packet.is_key() && packet.time().is_some_and(|shown| shown <= time) {
+                    passed = packets;
+                }
+                if packet.decode_time().is_some_and(|decoded| decoded > time) {
+                    break;
+                }
+            }
+            packets += 1;
+        }
+        for _ in 0..passed {
+            self.read()?;
+        }
+        Ok(())
+    }
+
     /// The next packet; `None` at the end. Damaged stretches are skipped.
     ///
     /// # Errors
@@ -276,6 +315,7 @@ impl Demuxer {
             match check(unsafe { ffi::av_read_frame(self.context, packet.as_ptr()) }) {
                 Ok(_) => {
                     self.failures = 0;
+                    self.damage.look(&self.info.format, self.timeline.reached());
                     let index = packet.get().stream_index as usize;
                     // Streams that turned up after the start have no place in the output.
                     let Some(stream) = self.info.streams.get(index) else { continue };
@@ -293,6 +333,7 @@ impl Demuxer {
                 Err(Code::EXIT) => return Err(MediaError::Interrupted),
                 Err(code) if code == Code::AGAIN || code == Code::INVALID_DATA => {
                     self.failures += 1;
+                    self.damage.look(&self.info.format, self.timeline.reached());
                     if self.failures > FAILURES_IN_A_ROW {
                         return Err(self.read_error(code));
                     }
@@ -310,6 +351,8 @@ impl Demuxer {
         let code = unsafe { (*self.context).pb.as_ref().map_or(0, |reader| reader.error) };
         match check(code) {
             Ok(_) | Err(Code::EOF) => {
+                self.damage.look(&self.info.format, self.timeline.reached());
+                self.notices.extend(self.damage.say());
                 self.note_early_end();
                 Ok(None)
             }
@@ -370,8 +413,12 @@ impl Demuxer {
         unsafe { StreamTemplates::of(self.context, &self.info, self.first_number) }
     }
 
-    /// Spares the work of reading packets that nobody wants: `wanted` says of a stream whether they are.
+    /// Spares the work of reading packets that nobody wants: `wanted` says of a stream whether they are. Where the clock may
+    /// jump all are read: by how much it does follows from all streams.
     pub fn keep(&mut self, wanted: impl Fn(usize) -> bool) {
+        if self.timeline.bridges() {
+            return;
+        }
         for index in 0..self.info.streams.len() {
             let discard = if wanted(index) || self.info.video == Some(index) {
                 ffi::AVDiscard::AVDISCARD_DEFAULT
@@ -387,6 +434,36 @@ impl Demuxer {
     pub fn set_interrupt(&mut self, flag: Arc<AtomicBool>) {
         self.options.interrupt = Some(Arc::clone(&flag));
         self.interrupt.set_flag(flag);
+    }
+}
+
+/// Stretches of a container that could not be read, as far as the demuxer says: it skips them and goes on.
+#[derive(Default)]
+struct Damaged {
+    places: u64,
+    /// Where the film had come to before the first, and what the demuxer said.
+    first: Option<(Option<Timestamp>, String)>,
+}
+
+impl Damaged {
+    /// Takes note of what the demuxer of `format` complained of while the last packet was read. Parsers complain of what
+    /// decoders see as well.
+    fn look(&mut self, format: &str, reached: Option<Timestamp>) {
+        let own = |line: String| line.strip_prefix(format)?.strip_prefix(": ").map(str::to_owned);
+        if let Some(complaint) = log::take_all().into_iter().find_map(own) {
+            self.places += 1;
+            self.first.get_or_insert((reached, complaint));
+        }
+    }
+
+    /// What there is to say, once.
+    fn say(&mut self) -> Option<String> {
+        let (reached, complaint) = self.first.take()?;
+        let at = reached.map_or_else(|| "the beginning".to_owned(), |time| time.to_string());
+        let places = if self.places == 1 { "one place".to_owned() } else { format!("{} places", self.places) };
+        Some(format!(
+            "the file is damaged in {places}, at {at} first ({complaint}): what lies there is lost, all else keeps its time"
+        ))
     }
 }
 
@@ -526,6 +603,11 @@ impl Packet {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.raw.payload().len()
+    }
+
+    /// Whether decoding can begin with it.
+    pub(crate) fn is_key(&self) -> bool {
+        self.raw.get().flags & ffi::AV_PKT_FLAG_KEY != 0
     }
 
     /// When it is decoded; when it is shown, where it does not say.

@@ -236,9 +236,10 @@ impl Encoder {
     }
 
     fn failed(&self, code: Code) -> MediaError {
+        let why = log::latest_of(&self.video.encoder).unwrap_or_else(|| code.describe());
         MediaError::Output {
             output: self.output.clone(),
-            what: format!("the encoder {} failed: {}", self.video.encoder, code.describe()),
+            what: format!("the encoder {} failed: {why}", self.video.encoder),
             remedy: "try other --encoder-options or another --codec".to_owned(),
         }
     }

@@ -4,8 +4,8 @@
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 use ffmpeg_next::ffi;
 
@@ -61,6 +61,15 @@ fn is_of_decoder(text: &str) -> bool {
     !unsafe { ffi::avcodec_find_decoder_by_name(name.as_ptr()) }.is_null()
 }
 
+/// The last complaint on any thread: encoders have threads of their own.
+static LATEST: Mutex<Option<String>> = Mutex::new(None);
+
+/// What the encoder or decoder `name` complained of, where that was the last complaint of all.
+pub(crate) fn latest_of(name: &str) -> Option<String> {
+    let latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    latest?.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned)
+}
+
 /// Forgets the complaints of this thread: called before an operation whose error will ask for them.
 pub(crate) fn clear() {
     let _ = COMPLAINTS.try_with(|lines| lines.borrow_mut().clear());
@@ -112,6 +121,7 @@ unsafe extern "C" fn forward(context: *mut c_void, level: c_int, format: *const 
         return;
     }
     if level <= ffi::AV_LOG_ERROR {
+        *LATEST.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.clone());
         FAULTS.fetch_add(u64::from(is_of_decoder(&text)), Ordering::Relaxed);
         let _ = COMPLAINTS.try_with(|lines| {
             if let Ok(mut lines) = lines.try_borrow_mut() {

@@ -40,6 +40,11 @@ impl Timeline {
         Self { bridges, tracks: vec![Track::default(); streams], offsets: vec![none], notices: Vec::new() }
     }
 
+    /// Whether the format allows for jumps.
+    pub(crate) fn bridges(&self) -> bool {
+        self.bridges
+    }
+
     /// What is to be added to the times of a packet of `stream` at `ticks`, that lasts for `duration_ticks`.
     pub(crate) fn offset(&mut self, stream: usize, ticks: i64, duration_ticks: i64, base: TimeBase) -> i64 {
         let Some(&Track { mut jumps, end }) = self.tracks.get(stream) else { return 0 };

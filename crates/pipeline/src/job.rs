@@ -8,7 +8,7 @@ use std::time::Duration;
 use framelift_frame::Size;
 use framelift_media::{Demuxer, Filter, Output, WriteOptions};
 
-use crate::{Model, PipelineError, Progress, Resume, WindowOptions, WindowPlan};
+use crate::{ExpectedDisk, Model, PipelineError, Progress, Resume, WindowOptions, WindowPlan};
 
 /// One film to work on, opened, and what is to become of it.
 pub struct Job {
@@ -176,6 +176,8 @@ pub struct Plan {
     pub memory_bytes: u64,
     /// The ceiling it keeps to.
     pub memory_limit_bytes: u64,
+    /// What the job may take of the disk at once, by estimate, where anything is known of it.
+    pub disk: Option<ExpectedDisk>,
     /// The most of the device's own memory, estimated, where it has any.
     pub device_bytes: Option<u64>,
     /// Whether cuts are looked for.

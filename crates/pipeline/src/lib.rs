@@ -37,7 +37,7 @@ pub use plan::{
     WindowOptions, WindowPlan,
 };
 pub use progress::Progress;
-pub use resume::{JobStatus, NUMERICS, Resume, status};
+pub use resume::{ExpectedDisk, JobStatus, NUMERICS, Resume, status};
 pub use run::{frames_in_part, run};
 pub use session::{Session, SessionError, SessionOptions};
 

@@ -19,7 +19,7 @@ use crate::queue::queue;
 use crate::resume::borders::{self, Borders};
 use crate::resume::join::join;
 use crate::resume::lead::can_seek;
-use crate::resume::{Pieces, Resumed, Settings, Then, Work, state, status};
+use crate::resume::{Pieces, Resumed, Settings, Then, Work, copied_bytes, expected_bytes, state, status};
 use crate::session::Frozen;
 use crate::stages::{self, Halt, Shared};
 use crate::stream::WARM_UP_FRAMES;
@@ -155,7 +155,7 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     let mut muxer = Muxer::create(&output, &encoder, &input.template()?, &write)?;
     let (pieces, place) = match work {
         Some(work) => {
-            let (pieces, place) = work.begin(pins, &wanted, on_event)?;
+            let (pieces, place) = work.begin(pins, &wanted, &write, on_event)?;
             (Some(pieces), place)
         }
         None => (None, None),
@@ -169,6 +169,10 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         encoder: wanted.encoder.clone(),
         memory_bytes: planned.memory_bytes,
         memory_limit_bytes: limit_bytes,
+        disk: match output {
+            Output::Stdout => None,
+            _ => expected_bytes(&wanted, &write, total, copied_bytes(&input), if pieces.is_some() { 2 } else { 1 }),
+        },
         device_bytes: planned.session.as_ref().and_then(|(_, plan)| plan.device_bytes),
         shots,
         window: planned.session.as_ref().and_then(|(_, plan)| plan.window),
@@ -202,9 +206,9 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     }
 
     let resumed = place.map(|place| Resumed::new(place, frames_before, wanted.time_base));
-    let seek = match resumed.filter(|resumed| resumed.from.is_some()) {
-        Some(resumed) if can_seek(input.reopen()?, video, resumed)? => resumed.from,
-        _ => start,
+    let go_on = match resumed {
+        Some(resumed) if can_seek(input.reopen()?, video, start, resumed)? => resumed.from,
+        _ => None,
     };
     let film_again = pieces.is_some().then(|| input.reopen()).transpose()?;
     let whole = pieces.as_ref().is_some_and(Pieces::is_complete);
@@ -247,12 +251,14 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         cancel,
         on_event,
     };
-    if let Some(seek) = seek {
-        input.seek(seek)?;
-    }
     if pieces.is_some() {
         // What is copied is read when the pieces are put together.
         input.keep(|_| false);
+    }
+    match (go_on, start) {
+        (Some(place), _) => input.go_on(start, place)?,
+        (None, Some(start)) => input.seek(start)?,
+        (None, None) => {}
     }
     let room = |frames: u64, size| usize::try_from(frames * frame_bytes(size)).unwrap_or(usize::MAX);
     let before = room(FRAMES_BEFORE, video.size);

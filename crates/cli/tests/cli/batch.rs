@@ -234,3 +234,22 @@ fn an_interrupt_ends_the_batch_and_the_report_says_where() {
     assert_eq!((&report["stopped"], &report["waiting"]), (&1.into(), &1.into()), "{report:#}");
     assert!(files(&folder.path().join("out")).iter().all(|name| !name.ends_with(".part")));
 }
+
+#[test]
+fn results_of_fields_are_known_again() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("in")).unwrap();
+    let frames_of = (0..40).map(|n| picture(SIZE, n, Timestamp::new(n as i64 * 40, MS), 40)).collect();
+    film(&folder.path().join("in/a.mkv"), frames_of);
+    let run = |mode: &str| {
+        let arguments = ["in", "-o", "out", "--report", "report.json", "--deinterlace", mode];
+        upscale_in(folder.path(), &arguments);
+        report(folder.path())
+    };
+    assert_eq!(status(&run("field"), "a.mkv"), "made");
+    assert_eq!(frames(&folder.path().join("out/a.mkv")).len(), 80);
+    assert_eq!(status(&run("field"), "a.mkv"), "skipped");
+    let other = run("frame");
+    assert_eq!(status(&other, "a.mkv"), "failed");
+    assert!(other["films"].to_string().contains("80 frames where 40 are due"), "{other:#}");
+}

@@ -11,11 +11,11 @@ use framelift::{
 
 use crate::common::{MS, framelift, stderr};
 
-fn has_encoder(name: &str) -> bool {
-    let made = Composition::new(Canvas::new(Size::new(32, 32))).unwrap();
+pub(crate) fn has_encoder(name: &str) -> bool {
+    let made = Composition::new(Canvas::new(Size::new(64, 64))).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let options = WriteOptions { codec: Some(name.to_owned()), ..WriteOptions::default() };
-    let frame = Frame::black(Size::new(32, 32), Timestamp::new(0, MS), 40);
+    let frame = Frame::black(Size::new(64, 64), Timestamp::new(0, MS), 40);
     let written = made.write(&Output::parse(folder.path().join("a.mkv")).unwrap(), &options, [frame]);
     if let Err(error) = &written {
         eprintln!("SKIPPED: {name}: {error}");

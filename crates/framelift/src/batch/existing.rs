@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use framelift_frame::Size;
-use framelift_media::{Input, MediaInfo, Output, ReadOptions, probe};
+use framelift_media::{Deinterlace, Input, MediaInfo, Output, ReadOptions, probe};
 use framelift_pipeline::{PartSpec, frames_in_part};
 
 /// What is there under the output's name.
@@ -40,6 +40,8 @@ const SECONDS: f64 = 0.5;
 
 /// Compares what lies under the output's name with what the film's result would be.
 pub(crate) fn existing(input: &str, output: &Output, due: &Due, read: &ReadOptions) -> Existing {
+    // What becomes of the film's fields has been done to the result.
+    let read = &ReadOptions { deinterlace: Deinterlace::Off, ..read.clone() };
     let (first, size, frames, duration_s) = match output {
         Output::Stdout => return Existing::None,
         Output::File(path) => {

@@ -4,25 +4,38 @@
 
 use std::path::Path;
 
-use framelift_media::OutputVideo;
+use framelift_media::{OutputVideo, WriteOptions};
 
 use super::journal::Piece;
 use crate::PipelineError;
 
-/// The least that an encoder makes of a pixel, in bits, where it is known closely enough to refuse a job by it.
-fn least_bits_per_pixel(video: &OutputVideo) -> Option<f64> {
-    let format = video.format;
-    let chroma = match format.family {
-        framelift_frame::ColorFamily::Gray => 0.0,
-        _ => 2.0 / f64::from(1_u32 << (format.log2_chroma_w + format.log2_chroma_h)),
-    };
-    let raw = (1.0 + chroma) * if format.depth > 8 { 16.0 } else { 8.0 };
-    match video.encoder.as_str() {
-        "wrapped_avframe" | "rawvideo" => Some(raw),
-        // Lossless of what a film is: rarely under a fifth.
-        "png" | "ffv1" | "huffyuv" | "ffvhuff" => Some(raw / 5.0),
-        _ => None,
-    }
+/// What a job may take of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpectedDisk {
+    /// Where the film is calm.
+    pub calm_bytes: u64,
+    /// Where it is restless.
+    pub restless_bytes: u64,
+    /// Whether hardly any film takes less than a calm one.
+    pub sure: bool,
+}
+
+/// What a job may take whose video lies on the disk `times` at the end; `None` where nothing is known of it.
+pub(crate) fn expected_bytes(
+    video: &OutputVideo,
+    write: &WriteOptions,
+    frames: Option<u64>,
+    copied_bytes: u64,
+    times: u64,
+) -> Option<ExpectedDisk> {
+    let bits = video.expected_bits(write)?;
+    let pixels = video.size.pixels() as f64 * frames? as f64;
+    let bytes = |bits: f64| ((bits / 8.0 * pixels) as u64).saturating_mul(times);
+    Some(ExpectedDisk {
+        calm_bytes: bytes(bits.calm),
+        restless_bytes: bytes(bits.restless).saturating_add(copied_bytes),
+        sure: bits.sure,
+    })
 }
 
 /// What a job takes, watched as it grows.
@@ -41,11 +54,31 @@ impl Room {
         Self { limit_bytes, frames, copied_bytes, warned: false }
     }
 
-    /// Refuses a job that cannot fit before it begins.
-    pub(crate) fn check_before(&self, video: &OutputVideo, done: &[Piece], disk: &Path) -> Result<(), PipelineError> {
-        let (Some(bits), Some(frames)) = (least_bits_per_pixel(video), self.frames) else { return Ok(()) };
-        let video_bytes = (bits / 8.0 * video.size.pixels() as f64 * frames as f64) as u64;
-        self.refuse(video_bytes.saturating_mul(2), done, disk)
+    /// Refuses a job that cannot fit before it begins; a word of warning where it may not.
+    pub(crate) fn check_before(
+        &self,
+        video: &OutputVideo,
+        write: &WriteOptions,
+        done: &[Piece],
+        disk: &Path,
+    ) -> Result<Option<String>, PipelineError> {
+        let Some(needed) = expected_bytes(video, write, self.frames, self.copied_bytes, 2) else { return Ok(None) };
+        if needed.sure {
+            self.refuse(needed.calm_bytes, done, disk)?;
+        }
+        let there = bytes_of(done);
+        let range = format!("{} to {}", crate::mib(needed.calm_bytes), crate::mib(needed.restless_bytes));
+        Ok(match (self.limit_bytes, fs4::available_space(disk)) {
+            (Some(limit), _) if needed.restless_bytes > limit => Some(format!(
+                "by estimate the job takes {range} of disk, and {} are allowed; it stops where that is reached, and goes on with a larger --disk",
+                crate::mib(limit)
+            )),
+            (_, Ok(free)) if needed.restless_bytes.saturating_sub(there) > free => Some(format!(
+                "by estimate the job takes {range} of disk, and {} are free; should they be filled, it stops there and goes on when there is room",
+                crate::mib(free)
+            )),
+            _ => None,
+        })
     }
 
     /// Refuses where `needed_bytes` in all are more than may be or are.

@@ -26,8 +26,9 @@ pub(crate) fn join(
     on_event: &(dyn Fn(Event) + Sync),
 ) -> Result<u64, PipelineError> {
     let info = film.info().clone();
-    let Some((stream, _)) = info.video_stream() else { return Err(PipelineError::NoVideo) };
-    let (video, base) = (stream.index, stream.time_base);
+    let Some((stream, pictures)) = info.video_stream() else { return Err(PipelineError::NoVideo) };
+    // Where fields become frames, their ticks are halves of the stream's.
+    let (video, base) = (stream.index, pictures.time_base);
     let end = packets.pieces().end_ticks().map(|ticks| Timestamp::new(ticks, base));
     packets.pieces().check_room()?;
     film.keep(|index| muxer.copies(index));

@@ -76,10 +76,15 @@ impl Lead {
 ///
 /// # Errors
 /// [`MediaError::Interrupted`].
-pub(crate) fn can_seek(mut film: Demuxer, video: &VideoInfo, resumed: Resumed) -> Result<bool, PipelineError> {
+pub(crate) fn can_seek(
+    mut film: Demuxer,
+    video: &VideoInfo,
+    start: Option<Timestamp>,
+    resumed: Resumed,
+) -> Result<bool, PipelineError> {
     let Some(from) = resumed.from else { return Ok(false) };
     let attempt = |film: &mut Demuxer| -> Result<bool, PipelineError> {
-        film.seek(from)?;
+        film.go_on(start, from)?;
         let index = film.info().video;
         let mut decoder = film.decoder()?;
         let mut to_rgb = ToRgb::new(video)?;

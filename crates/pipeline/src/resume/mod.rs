@@ -32,6 +32,8 @@ use self::folder::{Folder, work};
 use self::journal::{FORMAT, Hash, Header, Journal, Recorded};
 use crate::{Event, PartSpec, PipelineError, WindowOptions};
 
+pub use self::disk::ExpectedDisk;
+pub(crate) use self::disk::expected_bytes;
 pub(crate) use self::folder::state_part;
 pub(crate) use self::journal::{Pins, Place, Then};
 pub(crate) use self::pieces::Pieces;
@@ -58,6 +60,11 @@ pub struct Resume {
 
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
     twox_hash::XxHash3_64::oneshot(bytes)
+}
+
+/// Bytes of the streams that are copied, at most: no more is known of them than that they are in the film.
+pub(crate) fn copied_bytes(input: &Demuxer) -> u64 {
+    std::fs::metadata(input.input().to_string()).map_or(0, |metadata| metadata.len())
 }
 
 /// What the bytes of a job's output depend on, beside the model.
@@ -130,9 +137,7 @@ impl Work {
             encoder: Hash::default(),
             pins: Pins { limit_bytes: 0, window: None, tiles: (1, 1), look_ahead: None, encoder_threads: 0 },
         };
-        // Of the streams that are copied no more is known than that they are in the film.
-        let copied = std::fs::metadata(input.input().to_string()).map_or(0, |metadata| metadata.len());
-        let room = Room::new(resume.disk_limit_bytes, frames, copied);
+        let room = Room::new(resume.disk_limit_bytes, frames, copied_bytes(input));
         let recorded = Recorded::read(&folder.journal()).map_err(|e| work(&folder.journal(), e))?;
         let mut opened = Self { folder, header, recorded: None, room, afresh: None };
         if let Some(recorded) = recorded.filter(|recorded| !recorded.pieces.is_empty()) {
@@ -226,6 +231,7 @@ impl Work {
         mut self,
         pins: Pins,
         video: &OutputVideo,
+        write: &WriteOptions,
         on_event: &(dyn Fn(Event) + Sync),
     ) -> Result<(Pieces, Option<Place>), PipelineError> {
         self.header.pins = pins;
@@ -234,7 +240,9 @@ impl Work {
             on_event(Event::Notice(afresh));
         }
         let done = self.recorded.as_ref().map_or(&[][..], |recorded| &recorded.pieces);
-        self.room.check_before(video, done, self.folder.path())?;
+        if let Some(warning) = self.room.check_before(video, write, done, self.folder.path())? {
+            on_event(Event::Notice(warning));
+        }
         let Some(recorded) = self.recorded else {
             self.folder.clear(&[self.folder.path().join("output")])?;
             let journal = Journal::create(&path, self.header).map_err(|e| work(&path, e))?;

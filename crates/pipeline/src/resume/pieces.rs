@@ -49,7 +49,7 @@ impl Pieces {
 
     /// Frames of the pieces that are done.
     pub(crate) fn frames(&self) -> u64 {
-        self.done.iter().map(|piece| piece.frames).sum()
+        self.done.iter().fold(0, |sum, piece| sum.saturating_add(piece.frames))
     }
 
     /// Where copied streams end before the film does, in ticks of the stream, once all pieces are done.
