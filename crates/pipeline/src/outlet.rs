@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use framelift_engine::{Engine, EngineError, Tensor};
+use framelift_engine::{Download, Engine, EngineError, Tensor};
 use framelift_frame::{Beside, Frame, Size, TimeBase, Timestamp};
 
 use crate::SessionError;
@@ -100,10 +100,10 @@ impl<S: Sink> Outlet<'_, S> {
         self.sink.frame(frame)
     }
 
-    /// The tensor of the result that is `ahead` of the next to be given, as a frame of its time.
-    pub(crate) fn download(&self, engine: &dyn Engine, tensor: &Tensor, ahead: usize) -> Result<Frame, EngineError> {
+    /// The tensor of the result that is `ahead` of the next to be given, on its way to be a frame of its time.
+    pub(crate) fn download(&self, engine: &dyn Engine, tensor: &Tensor, ahead: usize) -> Download {
         let (time, duration_ticks) = self.clock.time(ahead).unwrap_or((NO_TIME, 0));
-        engine.download(tensor, time, duration_ticks)
+        engine.begin_download(tensor, time, duration_ticks)
     }
 
     /// The failure `source` of the frame that is `ahead` of the next to be given.
