@@ -282,7 +282,7 @@ pub(crate) enum LayoutChoice {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Compute {
     /// Where the network runs: auto, cpu, gpu, vulkan:N or cuda:N, as `framelift devices` lists them; auto takes the best GPU,
-    /// or the processor where there is none
+    /// or the processor where there is none; several GPUs of one kind, as vulkan:0,vulkan:1, work on different shots
     #[arg(long, default_value = "auto", help_heading = "Device")]
     pub(crate) device: String,
 

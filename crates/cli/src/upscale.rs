@@ -264,8 +264,10 @@ fn model(args: &Upscale) -> Result<Option<Model>, Failure> {
 }
 
 pub(crate) fn device(compute: &Compute) -> Result<DeviceOptions, Failure> {
+    let (device, beside) = framelift::parse_devices(&compute.device)?;
     Ok(DeviceOptions {
-        device: compute.device.parse()?,
+        device,
+        beside,
         precision: match compute.precision {
             PrecisionChoice::Auto => None,
             PrecisionChoice::F32 => Some(Precision::F32),

@@ -190,30 +190,22 @@ fn a_result_does_not_depend_on_the_number_of_threads() {
 #[test]
 fn memory_is_counted_recycled_and_limited() {
     let options = |limit| CpuOptions { threads: Some(1), memory_limit_bytes: Some(limit), ..CpuOptions::default() };
-    let engine = CpuEngine::new(&options(3 << 20)).unwrap();
-    let shape = Shape::new(128, 128, 16);
-    let bytes = shape.len() * 4;
-    let tensor = engine.zeros(shape, Precision::F32).unwrap();
-    let used = engine.memory().used_bytes;
-    assert!((bytes..bytes + 4096).contains(&used), "{used}");
-    let clone = tensor.clone();
-    drop(tensor);
-    assert_eq!(engine.memory().used_bytes, used);
-    drop(clone);
-    assert_eq!((engine.memory().used_bytes, engine.memory().pooled_bytes), (0, used));
+    suite::memory_is_counted_recycled_and_limited(|limit| CpuEngine::new(&options(limit)).unwrap());
+}
 
-    let tensors = [(); 2].map(|()| engine.zeros(shape, Precision::F32).unwrap());
-    assert_eq!(engine.memory().pooled_bytes, 0);
-    let error = engine.zeros(shape, Precision::F32).unwrap_err();
-    assert!(matches!(error, EngineError::OutOfMemory { limit_bytes, .. } if limit_bytes == 3 << 20), "{error}");
-    drop(tensors);
-    // Another size fits only once what is pooled has been let go.
-    let larger = engine.zeros(Shape::new(160, 160, 16), Precision::F32).unwrap();
-    assert!(engine.memory().peak_bytes <= 3 << 20);
-    drop(larger);
+#[test]
+fn motions_are_the_references() {
+    suite::motions_are_the_references(&CpuEngine::new(&CpuOptions::default()).unwrap(), 0.0);
+}
 
-    let case = ConvCase::new(3, &[64], 64, 40, 40);
-    assert!(matches!(case.run(&CpuEngine::new(&options(1 << 19)).unwrap()), Err(EngineError::OutOfMemory { .. })));
+#[test]
+fn operations_in_bf16_lose_little() {
+    let engine = CpuEngine::new(&CpuOptions::default()).unwrap();
+    for suite::Loss { operation, normalised_mse } in suite::losses(&engine, Precision::Bf16).unwrap() {
+        println!("{operation}: {normalised_mse:.1e}");
+        // Eight bits of mantissa, where f16 has eleven.
+        assert!(normalised_mse <= 64e-5, "{operation}: {normalised_mse:e}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use cubecl::bytes::Bytes;
 use cubecl::features::TypeUsage;
 use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::*;
@@ -15,21 +16,24 @@ use cubecl::server::Handle;
 use cubecl::stream_id::StreamId;
 use cubecl::wgpu::WgpuRuntime;
 use framelift_engine::{
-    Addend, Conv, ConvSpec, DeformConv, DeformSpec, Engine, EngineError, EngineInfo, HostTensor, MemoryUse, Padding,
-    Precision, ResizeMode, Shape, Support, Tensor, stacked,
+    Addend, Conv, ConvSpec, DeformConv, DeformSpec, Download, Engine, EngineError, EngineInfo, HostTensor, MemoryUse,
+    Padding, Precision, ResizeMode, Shape, Support, Tensor, stacked,
 };
 use framelift_frame::{Frame, Timestamp};
 
 use crate::device::{self, GpuInfo, GpuKind, Health, said};
-use crate::kernels;
-use crate::launch::row_of;
-use crate::map::{self, Map, decode, encode, pack, read, storage_type, unpack, vectors};
+use crate::map::{Map, decode, encode, pack, read, unpack};
 use crate::pool::{Buffer, Pool};
+use crate::read::Read;
+use crate::tuning::{Tuner, Tuning};
 use crate::{GpuError, NAME};
 
 mod conv;
 mod frames;
+mod motion;
+mod pointwise;
 mod sampled;
+mod shuffle;
 mod tables;
 
 use tables::Tables;
@@ -42,6 +46,8 @@ pub struct GpuOptions {
     /// The most bytes that tensors and weights may take together: of the device's memory, or of the host's where it has none
     /// of its own. No limit where `None`.
     pub memory_limit_bytes: Option<usize>,
+    /// Whether the shapes of kernels are measured.
+    pub tuning: Tuning,
 }
 
 /// An engine on a GPU, through the runtime `R`.
@@ -58,6 +64,7 @@ pub struct GpuEngine<R: Runtime> {
     has_f64: bool,
     /// Whether it is a program that stands in for a card.
     is_software: bool,
+    tuner: Tuner,
     /// Samples and weights of the resizes that have been asked for.
     tables: Mutex<BTreeMap<tables::Key, Arc<Tables<R>>>>,
 }
@@ -98,13 +105,15 @@ impl<R: Runtime> GpuEngine<R> {
             usage.contains(TypeUsage::Buffer) && usage.contains(TypeUsage::Conversion)
         };
         let info = &options.device;
+        let is_software = info.kind == GpuKind::Software;
         Self {
             info: EngineInfo { name: NAME, detail: format!("{info}, {}, {}", info.name, info.driver) },
             pool: Pool::new(client.clone(), Arc::clone(&health), options.memory_limit_bytes),
             own_memory_bytes: own_memory_bytes(options),
             has_f16: supports(FloatKind::F16),
             has_f64: supports(FloatKind::F64),
-            is_software: info.kind == GpuKind::Software,
+            is_software,
+            tuner: Tuner::new(&options.tuning, info, is_software),
             client,
             health,
             tables: Mutex::default(),
@@ -113,12 +122,13 @@ impl<R: Runtime> GpuEngine<R> {
 
     /// Runs a call. What CubeCL and the driver panic over becomes an error.
     fn guarded<T>(&self, call: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
-        let done = catch_unwind(AssertUnwindSafe(call));
-        let done = done.unwrap_or_else(|panic| Err(device_error(said(&*panic))));
-        match self.health.fault() {
-            None => done,
-            Some(reason) => Err(device_error(reason)),
-        }
+        guarded(&self.health, call)
+    }
+
+    /// Waits until all that was launched is done.
+    fn finished(&self) -> Result<(), EngineError> {
+        let done = cubecl::future::block_on(self.client.sync());
+        done.map_err(|error| device_error(first_line(&error.to_string())))
     }
 
     fn check_precision(&self, precision: Precision) -> Result<(), EngineError> {
@@ -137,10 +147,9 @@ impl<R: Runtime> GpuEngine<R> {
         Map::allocate(&self.pool, shape, precision)
     }
 
-    /// The bytes of a buffer, once all that was launched before is done.
-    fn download_bytes(&self, handles: Vec<Handle>) -> Result<Vec<cubecl::bytes::Bytes>, EngineError> {
-        let bytes = cubecl::reader::read_sync(self.client.read_async(handles));
-        bytes.map_err(|error| device_error(first_line(&error.to_string())))
+    /// The bytes of buffers, once all that was launched before is done.
+    fn download_bytes(&self, handles: Vec<Handle>) -> Result<Vec<Bytes>, EngineError> {
+        Read::begin(&self.client, handles).wait()
     }
 
     /// The bytes of a map as they are stored, without padding.
@@ -150,38 +159,6 @@ impl<R: Runtime> GpuEngine<R> {
         }
         let bytes = self.download_bytes(vec![handle(map.buffer())?])?;
         Ok(unpack(map.shape, map.precision.bytes(), &bytes[0]))
-    }
-
-    /// Copies `count` rows of `from`, from row `first` on, to those of `to` from row `start` on. Both must have them, and
-    /// be of one width, number of channels and precision.
-    fn copy_rows(
-        &self,
-        from: &Map<R>,
-        first: usize,
-        to: &Map<R>,
-        start: usize,
-        rows: usize,
-    ) -> Result<(), EngineError> {
-        let row = to.shape.width * to.pixel_vectors();
-        if rows * row > 0 {
-            let [from_at, to_at, len] = [first * row, start * row, rows * row].map(|n| n as u32);
-            let (count, dim) = row_of(rows * row);
-            // SAFETY: one unit for each vector of the rows, which both maps have.
-            unsafe {
-                kernels::pointwise::copy::launch_unchecked::<R>(
-                    &self.client,
-                    count,
-                    dim,
-                    from.arg()?,
-                    to.arg()?,
-                    from_at,
-                    to_at,
-                    len,
-                    storage_type(to.precision),
-                );
-            }
-        }
-        Ok(())
     }
 
     /// A map of values without padding.
@@ -197,12 +174,22 @@ fn own_memory_bytes(options: &GpuOptions) -> Option<u64> {
     limit.or(options.device.memory_bytes).filter(|_| options.device.has_own_memory())
 }
 
-fn device_error(reason: String) -> EngineError {
+/// Runs a call on a device of this `health`. What CubeCL and the driver panic over becomes an error.
+fn guarded<T>(health: &Health, call: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    let done = catch_unwind(AssertUnwindSafe(call));
+    let done = done.unwrap_or_else(|panic| Err(device_error(said(&*panic))));
+    match health.fault() {
+        None => done,
+        Some(reason) => Err(device_error(reason)),
+    }
+}
+
+pub(crate) fn device_error(reason: String) -> EngineError {
     EngineError::Device { engine: NAME, reason }
 }
 
 /// CubeCL's errors go on with a backtrace.
-fn first_line(text: &str) -> String {
+pub(crate) fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
@@ -213,9 +200,6 @@ fn handle<R: Runtime>(buffer: &Buffer<R>) -> Result<Handle, EngineError> {
 fn misfit<T>(what: String) -> Result<T, EngineError> {
     Err(EngineError::Shape(what))
 }
-
-/// The most units that sum magnitudes, each a part of the values.
-const SUMMING_UNITS: usize = 8192;
 
 impl<R: Runtime> Engine for GpuEngine<R> {
     fn info(&self) -> &EngineInfo {
@@ -239,10 +223,7 @@ impl<R: Runtime> Engine for GpuEngine<R> {
     }
 
     fn wait(&self) -> Result<(), EngineError> {
-        self.guarded(|| {
-            let done = cubecl::future::block_on(self.client.sync());
-            done.map_err(|error| device_error(first_line(&error.to_string())))
-        })
+        self.guarded(|| self.finished())
     }
 
     fn upload(&self, frame: &Frame) -> Result<Tensor, EngineError> {
@@ -250,7 +231,12 @@ impl<R: Runtime> Engine for GpuEngine<R> {
     }
 
     fn download(&self, tensor: &Tensor, time: Timestamp, duration_ticks: i64) -> Result<Frame, EngineError> {
-        self.guarded(|| self.downloaded(tensor, time, duration_ticks))
+        self.begin_download(tensor, time, duration_ticks).wait()
+    }
+
+    fn begin_download(&self, tensor: &Tensor, time: Timestamp, duration_ticks: i64) -> Download {
+        let begun = self.guarded(|| self.begun(tensor, time, duration_ticks));
+        begun.unwrap_or_else(|error| Download::ready(Err(error)))
     }
 
     fn from_host(&self, values: &HostTensor, precision: Precision) -> Result<Tensor, EngineError> {
@@ -262,24 +248,7 @@ impl<R: Runtime> Engine for GpuEngine<R> {
     }
 
     fn zeros(&self, shape: Shape, precision: Precision) -> Result<Tensor, EngineError> {
-        self.guarded(|| {
-            let map = self.allocate(shape, precision)?;
-            if map.len() > 0 {
-                let (count, dim) = row_of(map.len());
-                // SAFETY: one unit for each vector of the map; units beyond do nothing.
-                unsafe {
-                    kernels::pointwise::fill_zero::launch_unchecked::<R>(
-                        &self.client,
-                        count,
-                        dim,
-                        map.arg()?,
-                        map.len() as u32,
-                        storage_type(precision),
-                    );
-                }
-            }
-            Ok(map.finish())
-        })
+        self.guarded(|| self.zeroed(shape, precision))
     }
 
     fn prepare_conv(&self, spec: &ConvSpec, weights: &[f32], bias: &[f32]) -> Result<Conv, EngineError> {
@@ -295,71 +264,19 @@ impl<R: Runtime> Engine for GpuEngine<R> {
     }
 
     fn pixel_shuffle(&self, input: &Tensor, factor: usize) -> Result<Tensor, EngineError> {
-        let (r, shape) = (factor, input.shape());
-        if r == 0 || !shape.channels.is_multiple_of(r * r) {
-            return misfit(format!("{} channels cannot be shuffled by {r}", shape.channels));
-        }
-        self.guarded(|| {
-            let from = read::<R>(input)?;
-            let output = Shape::new(shape.height * r, shape.width * r, shape.channels / (r * r));
-            let map = self.allocate(output, input.precision())?;
-            if map.len() > 0 {
-                let [height, width, channels, r] = [output.height, output.width, output.channels, r].map(|n| n as u32);
-                let (count, dim) = row_of(map.len());
-                // SAFETY: one unit for each vector of the output; each reads vectors inside the input.
-                unsafe {
-                    kernels::shuffle::pixel_shuffle::launch_unchecked::<R>(
-                        &self.client,
-                        count,
-                        dim,
-                        from.arg()?,
-                        map.arg()?,
-                        height,
-                        width,
-                        channels,
-                        r,
-                        storage_type(input.precision()),
-                    );
-                }
-            }
-            Ok(map.finish())
-        })
+        self.guarded(|| self.shuffled(input, factor, false))
     }
 
     fn pixel_unshuffle(&self, input: &Tensor, factor: usize) -> Result<Tensor, EngineError> {
-        let (r, shape) = (factor, input.shape());
-        if r == 0 || !shape.height.is_multiple_of(r) || !shape.width.is_multiple_of(r) {
-            return misfit(format!("the sides of {shape} are not multiples of {r}"));
-        }
-        self.guarded(|| {
-            let from = read::<R>(input)?;
-            let output = Shape::new(shape.height / r, shape.width / r, shape.channels * r * r);
-            let map = self.allocate(output, input.precision())?;
-            if map.len() > 0 {
-                let [height, width, channels, r] = [output.height, output.width, output.channels, r].map(|n| n as u32);
-                let (count, dim) = row_of(map.len());
-                // SAFETY: one unit for each vector of the output; each reads vectors inside the input.
-                unsafe {
-                    kernels::shuffle::pixel_unshuffle::launch_unchecked::<R>(
-                        &self.client,
-                        count,
-                        dim,
-                        from.arg()?,
-                        map.arg()?,
-                        height,
-                        width,
-                        channels,
-                        r,
-                        storage_type(input.precision()),
-                    );
-                }
-            }
-            Ok(map.finish())
-        })
+        self.guarded(|| self.shuffled(input, factor, true))
     }
 
     fn flow_warp(&self, input: &Tensor, flow: &Tensor, padding: Padding) -> Result<Tensor, EngineError> {
         self.guarded(|| self.warped(input, flow, padding))
+    }
+
+    fn motion(&self, from: &Tensor, to: &[&Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        self.guarded(|| self.moved(from, to))
     }
 
     fn prepare_deform_conv(&self, spec: &DeformSpec, weights: &[f32], bias: &[f32]) -> Result<DeformConv, EngineError> {
@@ -377,131 +294,19 @@ impl<R: Runtime> Engine for GpuEngine<R> {
     }
 
     fn avg_pool(&self, input: &Tensor) -> Result<Tensor, EngineError> {
-        self.guarded(|| {
-            let (from, shape) = (read::<R>(input)?, input.shape());
-            let output = Shape::new(shape.height / 2, shape.width / 2, shape.channels);
-            let map = self.allocate(output, input.precision())?;
-            if map.len() > 0 {
-                let sizes = [output.height, output.width, shape.width, map.pixel_vectors()].map(|n| n as u32);
-                let [height, width, input_width, vectors] = sizes;
-                let (count, dim) = row_of(map.len());
-                // SAFETY: one unit for each vector of the output; each reads four pixels inside the input.
-                unsafe {
-                    kernels::pointwise::avg_pool::launch_unchecked::<R>(
-                        &self.client,
-                        count,
-                        dim,
-                        from.arg()?,
-                        map.arg()?,
-                        height,
-                        width,
-                        input_width,
-                        vectors,
-                        storage_type(input.precision()),
-                    );
-                }
-            }
-            Ok(map.finish())
-        })
+        self.guarded(|| self.pooled(input))
     }
 
     fn scale_channels(&self, input: &Tensor, gains: &[f32], offsets: &[f32]) -> Result<Tensor, EngineError> {
-        let shape = input.shape();
-        if gains.len() != shape.channels || offsets.len() != shape.channels {
-            return misfit(format!("{} gains and {} offsets for {shape}", gains.len(), offsets.len()));
-        }
-        self.guarded(|| {
-            let from = read::<R>(input)?;
-            let map = self.allocate(shape, input.precision())?;
-            if map.len() > 0 {
-                let padded = vectors(shape.channels) * kernels::LANES;
-                let mut channels = vec![0.0; 2 * padded];
-                channels[..gains.len()].copy_from_slice(gains);
-                channels[padded..][..offsets.len()].copy_from_slice(offsets);
-                let channels = self.pool.filled(encode(&channels, Precision::F32))?;
-                let (count, dim) = row_of(map.len());
-                // SAFETY: one unit for each vector of the map; gains and offsets for each vector of a pixel.
-                unsafe {
-                    kernels::pointwise::scale_channels::launch_unchecked::<R>(
-                        &self.client,
-                        count,
-                        dim,
-                        from.arg()?,
-                        map::array(&channels, 2 * map.pixel_vectors())?,
-                        map.arg()?,
-                        map.len() as u32,
-                        map.pixel_vectors() as u32,
-                        storage_type(input.precision()),
-                    );
-                }
-            }
-            Ok(map.finish())
-        })
+        self.guarded(|| self.scaled(input, gains, offsets))
     }
 
     fn add_scaled(&self, a: &Tensor, scale: f32, b: &Tensor) -> Result<Tensor, EngineError> {
-        let shape = a.shape();
-        if shape != b.shape() {
-            return misfit(format!("a sum of {shape} and {}", b.shape()));
-        }
-        self.guarded(|| {
-            let (left, right) = (read::<R>(a)?, read::<R>(b)?);
-            let map = self.allocate(shape, a.precision())?;
-            if map.len() > 0 {
-                let (count, dim) = row_of(map.len());
-                // SAFETY: one unit for each vector of maps of one shape.
-                unsafe {
-                    kernels::pointwise::add_scaled::launch_unchecked::<R>(
-                        &self.client,
-                        count,
-                        dim,
-                        left.arg()?,
-                        right.arg()?,
-                        map.arg()?,
-                        scale,
-                        map.len() as u32,
-                        [storage_type(a.precision()), storage_type(b.precision())],
-                    );
-                }
-            }
-            Ok(map.finish())
-        })
+        self.guarded(|| self.sum_of(a, scale, b))
     }
 
     fn mean_abs(&self, input: &Tensor) -> Result<f64, EngineError> {
-        let shape = input.shape();
-        if shape.is_empty() {
-            return misfit(format!("the mean of {shape}"));
-        }
-        self.guarded(|| {
-            let from = read::<R>(input)?;
-            let units = from.len().min(SUMMING_UNITS);
-            let sum_bytes = if self.has_f64 { size_of::<f64>() } else { size_of::<f32>() };
-            let sum_type = if self.has_f64 { FloatKind::F64 } else { FloatKind::F32 };
-            let sums = self.pool.allocate(units * sum_bytes)?;
-            let (count, dim) = row_of(units);
-            // SAFETY: as many units as sums; each reads every `units`-th vector of the map.
-            unsafe {
-                kernels::pointwise::sum_abs::launch_unchecked::<R>(
-                    &self.client,
-                    count,
-                    dim,
-                    from.arg()?,
-                    map::array(&sums, units)?,
-                    from.len() as u32,
-                    units as u32,
-                    [storage_type(input.precision()), StorageType::Scalar(ElemType::Float(sum_type))],
-                );
-            }
-            let bytes = self.download_bytes(vec![handle(&sums)?])?;
-            let bytes = &bytes[0][..units * sum_bytes];
-            let sum: f64 = if self.has_f64 {
-                bytes.as_chunks::<8>().0.iter().map(|b| f64::from_ne_bytes(*b)).sum()
-            } else {
-                bytes.as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_ne_bytes(*b))).sum()
-            };
-            Ok(sum / shape.len() as f64)
-        })
+        self.guarded(|| self.mean_magnitude(input))
     }
 
     fn to_bytes(&self, tensor: &Tensor) -> Result<Vec<u8>, EngineError> {

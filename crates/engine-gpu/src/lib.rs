@@ -11,12 +11,15 @@ mod kernels;
 mod launch;
 mod map;
 mod pool;
+mod read;
+mod tuning;
 
 /// What drives Vulkan and Metal.
 pub use cubecl::wgpu::WgpuRuntime;
 pub use device::{GpuBackend, GpuInfo, GpuKind, best_device, devices};
 pub use engine::{GpuEngine, GpuOptions};
 pub use error::GpuError;
+pub use tuning::Tuning;
 
 /// The engine's name in [`EngineInfo`](framelift_engine::EngineInfo) and errors.
 const NAME: &str = "gpu";

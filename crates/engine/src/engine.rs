@@ -5,7 +5,9 @@ use std::ops::Range;
 use framelift_frame::{Frame, Timestamp};
 
 use crate::motion::Motion;
-use crate::{Addend, Conv, ConvSpec, DeformConv, DeformSpec, EngineError, HostTensor, Precision, Shape, Tensor};
+use crate::{
+    Addend, Conv, ConvSpec, DeformConv, DeformSpec, Download, EngineError, HostTensor, Precision, Shape, Tensor,
+};
 
 /// What an engine is, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +102,12 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// [`EngineError::NonFinite`] where values are NaN or infinite, [`EngineError::Shape`].
     fn download(&self, tensor: &Tensor, time: Timestamp, duration_ticks: i64) -> Result<Frame, EngineError>;
+
+    /// Begins [`Engine::download`]: the tensor may be dropped and more may be asked for before the frame is waited for. Where
+    /// the engine does not work on by itself, the frame is there at once.
+    fn begin_download(&self, tensor: &Tensor, time: Timestamp, duration_ticks: i64) -> Download {
+        Download::ready(self.download(tensor, time, duration_ticks))
+    }
 
     /// Values from host memory, stored in `precision`.
     ///

@@ -7,6 +7,7 @@
 
 mod conv;
 mod deform_conv;
+mod download;
 mod engine;
 mod error;
 pub mod motion;
@@ -16,6 +17,7 @@ mod tensor;
 
 pub use conv::{Activation, Addend, ConvSpec, Upsample};
 pub use deform_conv::DeformSpec;
+pub use download::Download;
 pub use engine::{Engine, EngineInfo, MemoryUse, Padding, ResizeMode, Support, stacked};
 pub use error::EngineError;
 pub use prepared::{Conv, DeformConv, Prepared};

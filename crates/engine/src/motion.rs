@@ -18,16 +18,43 @@
 
 use crate::{EngineError, HostTensor, Shape};
 
-/// The most sizes, and the side that a size must have to be halved again.
+/// The most sizes.
 const LEVELS: usize = 4;
+/// The side that a size must have to be halved again.
 const LEAST_SIDE: usize = 16;
-/// Radii of the means: of the products, and of the flow.
-const WINDOW: usize = 4;
-const SMOOTH: usize = 2;
+/// Radius of the means of products.
+pub const WINDOW: usize = 4;
+/// Radius of the mean of the flow.
+pub const SMOOTH: usize = 2;
 /// Added to the diagonal of the matrix, in squares of values in [0, 1]: holds the flow still where nothing is seen.
-const DAMPING: f32 = 5e-5;
+pub const DAMPING: f32 = 5e-5;
 /// The most that a size adds to the flow, in its pixels.
-const STEP: f32 = 1.0;
+pub const STEP: f32 = 1.0;
+
+/// Height and width of each size of a frame, largest first.
+///
+/// # Errors
+/// [`EngineError::Shape`] unless `frame` has three channels and a pixel.
+pub fn sizes(frame: Shape) -> Result<Vec<(usize, usize)>, EngineError> {
+    let Shape { mut height, mut width, channels } = frame;
+    if channels != 3 || frame.is_empty() {
+        return Err(EngineError::Shape(format!("motion of a map of {frame}; frames have three channels")));
+    }
+    let mut sizes = vec![(height, width)];
+    while sizes.len() < LEVELS && height.min(width) >= LEAST_SIDE {
+        (height, width) = (height / 2, width / 2);
+        sizes.push((height, width));
+    }
+    Ok(sizes)
+}
+
+/// Whether there is motion from `from` to `to`: both must be frames of one size.
+///
+/// # Errors
+/// [`EngineError::Shape`] where they are not.
+pub fn check(from: Shape, to: Shape) -> Result<(), EngineError> {
+    if to == from { Ok(()) } else { Err(EngineError::Shape(format!("motion from a frame of {from} to one of {to}"))) }
+}
 
 /// A frame to find flows from.
 pub struct Motion {
@@ -59,12 +86,7 @@ impl Motion {
     /// [`EngineError::Shape`] unless it is one.
     pub fn flow_to(&self, other: &HostTensor) -> Result<HostTensor, EngineError> {
         let Plane { height, width, .. } = self.levels[0].here;
-        if other.shape() != Shape::new(height, width, 3) {
-            return Err(EngineError::Shape(format!(
-                "motion from a frame of {height}x{width}x3 to one of {}",
-                other.shape()
-            )));
-        }
+        check(Shape::new(height, width, 3), other.shape())?;
         let there = pyramid(other)?;
         let mut flow: Option<[Plane; 2]> = None;
         for (level, there) in self.levels.iter().zip(&there).rev() {
@@ -113,18 +135,16 @@ impl Level {
 
 /// The sizes of a frame's luma, softened, largest first.
 fn pyramid(frame: &HostTensor) -> Result<Vec<Plane>, EngineError> {
-    let Shape { height, width, channels } = frame.shape();
-    if channels != 3 || frame.shape().is_empty() {
-        return Err(EngineError::Shape(format!("motion of a map of {}; frames have three channels", frame.shape())));
-    }
+    let count = sizes(frame.shape())?.len();
+    let Shape { height, width, .. } = frame.shape();
     let (pixels, _) = frame.data().as_chunks::<3>();
     let data = pixels.iter().map(|[r, g, b]| 0.299 * r + 0.587 * g + 0.114 * b).collect();
-    let mut sizes = vec![Plane { height, width, data }];
-    while sizes.len() < LEVELS && sizes.last().is_some_and(|last| last.height.min(last.width) >= LEAST_SIDE) {
-        let half = sizes[sizes.len() - 1].halved();
-        sizes.push(half);
+    let mut planes = vec![Plane { height, width, data }];
+    while planes.len() < count {
+        let half = planes[planes.len() - 1].halved();
+        planes.push(half);
     }
-    Ok(sizes.iter().map(Plane::softened).collect())
+    Ok(planes.iter().map(Plane::softened).collect())
 }
 
 /// A map of one channel.

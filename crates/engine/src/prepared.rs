@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{ConvSpec, DeformSpec};
+use crate::{ConvSpec, DeformSpec, EngineError, Shape, Tensor};
 
 /// A convolution prepared on an engine.
 pub type Conv = Prepared<ConvSpec>;
@@ -34,6 +34,20 @@ impl<S> Prepared<S> {
     #[must_use]
     pub fn prepared<P: Any>(&self) -> Option<&P> {
         self.prepared.downcast_ref()
+    }
+}
+
+impl DeformConv {
+    /// The shape of what these tensors become, if they can be inputs, residues and flows of one call.
+    ///
+    /// # Errors
+    /// What [`DeformSpec::check_call`] finds.
+    pub fn check_call(&self, inputs: &[&Tensor], residues: &Tensor, flows: &[&Tensor]) -> Result<Shape, EngineError> {
+        let shapes = |tensors: &[&Tensor]| tensors.iter().map(|tensor| tensor.shape()).collect::<Vec<Shape>>();
+        let inputs = shapes(inputs);
+        self.spec.check_call(&inputs, residues.shape(), &shapes(flows))?;
+        let Shape { height, width, .. } = inputs[0];
+        Ok(Shape::new(height, width, self.spec.out_channels))
     }
 }
 

@@ -12,6 +12,9 @@ use crate::{Error, WindowOptions};
 pub struct DeviceOptions {
     /// The device.
     pub device: Device,
+    /// Further GPUs, of the same kind, that take shots of a film beside `device`. Only an [`Upscaler`](crate::Upscaler) works
+    /// on several.
+    pub beside: Vec<Device>,
     /// How features are stored and multiplied; `None` takes a short precision where the device multiplies it natively and
     /// the network allows it (bf16 on processors, f16 on GPUs), else f32.
     pub precision: Option<Precision>,
@@ -91,9 +94,29 @@ pub struct DeviceInfo {
     pub matrix_cores: bool,
 }
 
+/// Devices by name, as `--device` takes them: one, or several GPUs with commas between.
+///
+/// # Errors
+/// [`Error::Device`] where a name is none, or several are not all of GPUs by number.
+pub fn parse_devices(names: &str) -> Result<(Device, Vec<Device>), Error> {
+    let devices = names.split(',').map(|name| name.trim().parse()).collect::<Result<Vec<Device>, _>>()?;
+    match &devices[..] {
+        [one] => Ok((*one, Vec::new())),
+        [first, others @ ..] if devices.iter().all(|device| matches!(device, Device::Vulkan(_) | Device::Cuda(_))) => {
+            Ok((*first, others.to_vec()))
+        }
+        _ => Err(Error::Device(format!(
+            "`{names}` names several devices, which must all be GPUs by number; use --device vulkan:0,vulkan:1, N as \
+             `framelift devices` numbers them"
+        ))),
+    }
+}
+
 /// An engine, and what should be said about its choice.
 pub(crate) struct Chosen {
     pub(crate) engine: Arc<dyn Engine>,
+    /// Those on the devices beside it.
+    pub(crate) others: Vec<Arc<dyn Engine>>,
     pub(crate) notice: Option<String>,
 }
 
@@ -122,6 +145,11 @@ impl DeviceOptions {
     /// # Errors
     /// [`Error::Device`] where the build holds no engine for the device or the device cannot be used.
     pub fn engine(&self) -> Result<Arc<dyn Engine>, Error> {
+        if let Some(other) = self.beside.first() {
+            let message =
+                format!("only films are worked on by several devices; use --device {} without {other}", self.device);
+            return Err(Error::Device(message));
+        }
         self.chosen().map(|chosen| chosen.engine)
     }
 
@@ -132,20 +160,28 @@ impl DeviceOptions {
     }
 
     pub(crate) fn chosen(&self) -> Result<Chosen, Error> {
-        let quiet = |engine| Chosen { engine, notice: None };
+        let quiet = |engine| Chosen { engine, others: Vec::new(), notice: None };
         match self.device {
             Device::Cpu => self.cpu().map(quiet),
             Device::Gpu | Device::Vulkan(_) | Device::Cuda(_) => {
-                gpu::engine(self.device, self.memory_limit_bytes).map(quiet)
+                let on = |device: &Device| {
+                    // A device that is named twice is shared.
+                    let named = std::iter::once(&self.device).chain(&self.beside).filter(|named| *named == device);
+                    gpu::engine(*device, self.memory_limit_bytes, named.count().max(1))
+                };
+                let chosen = quiet(on(&self.device)?);
+                let others = self.beside.iter().map(on).collect::<Result<Vec<_>, _>>()?;
+                same_kind(&chosen.engine, &others)?;
+                Ok(Chosen { others, ..chosen })
             }
-            Device::Auto if gpu::is_there() => match gpu::engine(Device::Gpu, self.memory_limit_bytes) {
+            Device::Auto if gpu::is_there() => match gpu::engine(Device::Gpu, self.memory_limit_bytes, 1) {
                 Ok(engine) => Ok(quiet(engine)),
                 Err(error) => {
                     let notice = format!("{error}; computing on the processor");
-                    Ok(Chosen { engine: self.cpu()?, notice: Some(notice) })
+                    Ok(Chosen { engine: self.cpu()?, others: Vec::new(), notice: Some(notice) })
                 }
             },
-            Device::Auto => Ok(Chosen { engine: self.cpu()?, notice: self.notice() }),
+            Device::Auto => Ok(Chosen { engine: self.cpu()?, others: Vec::new(), notice: self.notice() }),
         }
     }
 
@@ -185,13 +221,32 @@ impl DeviceOptions {
     }
 }
 
+/// What of an engine shows in results: not which of several of one kind it is.
+pub(crate) fn kind_of(engine: &dyn Engine) -> &str {
+    let detail = engine.info().detail.as_str();
+    detail.split_once(", ").map_or(detail, |(_, kind)| kind)
+}
+
+/// Cards of different kinds, or with different drivers, round differently.
+fn same_kind(first: &Arc<dyn Engine>, others: &[Arc<dyn Engine>]) -> Result<(), Error> {
+    let kind = kind_of(&**first);
+    match others.iter().find(|other| kind_of(&***other) != kind) {
+        None => Ok(()),
+        Some(other) => Err(Error::Device(format!(
+            "{kind} and {} round differently, and a film must not show which shots were made on which; name devices of one \
+             kind with --device",
+            kind_of(&**other)
+        ))),
+    }
+}
+
 /// GPUs, in a build that has them.
 #[cfg(feature = "gpu")]
 mod gpu {
     use std::sync::Arc;
 
     use framelift_engine::Engine;
-    use framelift_engine_gpu::{GpuEngine, GpuError, GpuInfo, GpuOptions};
+    use framelift_engine_gpu::{GpuEngine, GpuError, GpuInfo, GpuOptions, Tuning};
 
     use super::{Device, DeviceInfo};
     use crate::Error;
@@ -220,8 +275,12 @@ mod gpu {
         framelift_engine_gpu::best_device().is_some()
     }
 
-    /// The engine on a GPU: within its own memory, or within the host's where it has none.
-    pub(super) fn engine(device: Device, memory_limit_bytes: Option<usize>) -> Result<Arc<dyn Engine>, Error> {
+    /// The engine on a GPU, which `share` engines share: within its own memory, or within the host's where it has none.
+    pub(super) fn engine(
+        device: Device,
+        memory_limit_bytes: Option<usize>,
+        share: usize,
+    ) -> Result<Arc<dyn Engine>, Error> {
         let failed = |error: GpuError| Error::Device(error.to_string());
         let gpu = match device {
             Device::Vulkan(index) => framelift_engine_gpu::devices()
@@ -237,11 +296,14 @@ mod gpu {
         };
         let memory_limit_bytes = if gpu.has_own_memory() {
             let free = gpu.free_bytes.or(gpu.memory_bytes);
-            free.map(|bytes| usize::try_from(bytes / 10 * SHARE_TENTHS).unwrap_or(usize::MAX))
+            free.map(|bytes| usize::try_from(bytes / 10 * SHARE_TENTHS).unwrap_or(usize::MAX) / share)
         } else {
             memory_limit_bytes
         };
-        Ok(Arc::new(GpuEngine::new(&GpuOptions { device: gpu, memory_limit_bytes }).map_err(failed)?))
+        Ok(Arc::new(
+            GpuEngine::new(&GpuOptions { device: gpu, memory_limit_bytes, tuning: Tuning::from_env() })
+                .map_err(failed)?,
+        ))
     }
 }
 
@@ -267,7 +329,11 @@ mod gpu {
         false
     }
 
-    pub(super) fn engine(device: Device, _memory_limit_bytes: Option<usize>) -> Result<Arc<dyn Engine>, Error> {
+    pub(super) fn engine(
+        device: Device,
+        _memory_limit_bytes: Option<usize>,
+        _share: usize,
+    ) -> Result<Arc<dyn Engine>, Error> {
         let message =
             format!("this build knows no GPUs, so not {device}; build with the feature `gpu`, or use --device auto");
         Err(Error::Device(message))
@@ -282,6 +348,12 @@ mod tests {
     fn devices_have_names() {
         for device in [Device::Auto, Device::Cpu, Device::Gpu, Device::Vulkan(0), Device::Cuda(3)] {
             assert_eq!(device.to_string().parse::<Device>().unwrap(), device);
+        }
+        let two = (Device::Vulkan(0), vec![Device::Vulkan(1), Device::Vulkan(0)]);
+        assert_eq!(parse_devices("vulkan:0,vulkan:1, vulkan:0").unwrap(), two);
+        assert_eq!(parse_devices("cpu").unwrap(), (Device::Cpu, Vec::new()));
+        for wrong in ["cpu,vulkan:0", "gpu,gpu", "vulkan:0,", ","] {
+            assert!(parse_devices(wrong).is_err(), "{wrong}");
         }
         for wrong in ["", "tpu", "vulkan", "vulkan:", "vulkan:-1", "cpu:0"] {
             assert!(wrong.parse::<Device>().is_err(), "{wrong}");

@@ -142,9 +142,10 @@ fn pipeline_kind(error: &PipelineError) -> ErrorKind {
         PipelineError::Session(SessionError::Count { .. })
         | PipelineError::Lost { .. }
         | PipelineError::Panic { .. } => ErrorKind::Bug,
-        PipelineError::Thread { .. } | PipelineError::Pinned { .. } | PipelineError::DiskLimit { .. } => {
-            ErrorKind::Limits
-        }
+        PipelineError::Session(SessionError::Thread)
+        | PipelineError::Thread { .. }
+        | PipelineError::Pinned { .. }
+        | PipelineError::DiskLimit { .. } => ErrorKind::Limits,
         PipelineError::Busy { .. }
         | PipelineError::Work { .. }
         | PipelineError::Piece { .. }

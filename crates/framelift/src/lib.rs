@@ -44,7 +44,7 @@ pub use batch::{
     Batch, BatchError, BatchEvent, BatchFilm, BatchSummary, Ended, Existing, LeftOut, Outcome, Place, WhyLeftOut,
     output_beside,
 };
-pub use device::{Device, DeviceInfo, DeviceOptions, devices};
+pub use device::{Device, DeviceInfo, DeviceOptions, devices, parse_devices};
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "fetch")]
 pub use fetch::{Download, FetchError, MIRROR_VARIABLE, downloads};

@@ -10,7 +10,7 @@ use framelift_pipeline::{
 };
 
 use crate::batch::{Due, existing};
-use crate::device::Chosen;
+use crate::device::{Chosen, kind_of};
 use crate::model::Kind;
 use crate::{DeviceOptions, Error, Existing, Model};
 
@@ -257,11 +257,16 @@ impl Upscaler {
             Kind::Network(_) => {
                 let outside_bytes =
                     outside_network(&model, size, target.resolve(size)?, input.info(), &output, &self.write)?;
-                let Chosen { engine, notice } = engine_within(&self.device, limit_bytes, outside_bytes, &model)?;
+                let Chosen { engine, others, notice } =
+                    engine_within(&self.device, limit_bytes, outside_bytes, &model)?;
                 if let Some(notice) = notice {
                     (self.on_event)(Event::Notice(notice));
                 }
-                Upscale::Network(model.ready(engine, &self.device)?)
+                let mut ready = model.ready(engine, &self.device)?;
+                for engine in others {
+                    ready = ready.beside(model.ready(engine, &self.device)?);
+                }
+                Upscale::Network(ready)
             }
         };
         let mut resume = self.resume;
@@ -269,10 +274,9 @@ impl Upscaler {
             model.name().clone_into(&mut resume.model);
             resume.key.insert("model".to_owned(), model.identity().to_owned());
             if let Upscale::Network(model) = &upscale {
-                let info = model.engine().info();
                 // How many threads there are changes nothing but the time.
-                let kind = info.detail.split_once(", ").map_or(info.detail.as_str(), |(_, kind)| kind);
-                resume.key.insert("processor".to_owned(), format!("{} {kind} {}", info.name, model.precision()));
+                let (name, kind) = (model.engine().info().name, kind_of(&**model.engine()));
+                resume.key.insert("processor".to_owned(), format!("{name} {kind} {}", model.precision()));
             }
         }
         let job = Job {

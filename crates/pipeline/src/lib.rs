@@ -6,6 +6,10 @@
 
 mod error;
 mod fade;
+#[cfg(test)]
+#[path = "../tests/session/fake.rs"]
+mod fake;
+mod fleet;
 mod job;
 mod memory;
 mod model;
@@ -40,6 +44,10 @@ pub use progress::Progress;
 pub use resume::{ExpectedDisk, JobStatus, NUMERICS, Resume, status};
 pub use run::{frames_in_part, run};
 pub use session::{Session, SessionError, SessionOptions};
+
+// Fakes of the tests of sessions name the crate as other crates do.
+#[cfg(test)]
+extern crate self as framelift_pipeline;
 
 fn mib(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))

@@ -17,6 +17,8 @@ pub struct Model {
     prepare: Arc<Prepare>,
     /// Prepared when it is first needed, then kept.
     full: Arc<Mutex<Option<Arc<dyn Network>>>>,
+    /// The same network on other devices, which take shots of a film beside this one.
+    others: Vec<Model>,
 }
 
 impl Model {
@@ -30,7 +32,33 @@ impl Model {
         prepare: impl Fn(Precision) -> Result<Arc<dyn Network>, EngineError> + Send + Sync + 'static,
     ) -> Result<Self, EngineError> {
         let network = prepare(precision)?;
-        Ok(Self { engine, network, precision, prepare: Arc::new(prepare), full: Arc::default() })
+        Ok(Self { engine, network, precision, prepare: Arc::new(prepare), full: Arc::default(), others: Vec::new() })
+    }
+
+    /// With the same network on another device, which takes shots of a film beside this one. A [`Session`](crate::Session)
+    /// works on the first device alone.
+    #[must_use]
+    pub fn beside(mut self, other: Self) -> Self {
+        self.others.push(other);
+        self
+    }
+
+    /// The network on each of its devices.
+    pub(crate) fn on_each(&self) -> Vec<Self> {
+        let first = Self { others: Vec::new(), ..self.clone() };
+        std::iter::once(first).chain(self.others.iter().cloned()).collect()
+    }
+
+    /// How many devices it is on.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// What tensors may take of a memory of the devices' own, on the one with the least; `None` where one has none.
+    pub(crate) fn own_memory_bytes(&self) -> Option<u64> {
+        let others = self.others.iter().map(|other| other.engine.own_memory_bytes());
+        std::iter::once(self.engine.own_memory_bytes()).chain(others).min()?
     }
 
     /// Where it computes.

@@ -1,8 +1,9 @@
 //! Where the results of a session go, and the clock that gives them their times.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use framelift_engine::{Engine, EngineError, Tensor};
+use framelift_engine::{Download, Engine, EngineError, Tensor};
 use framelift_frame::{Beside, Frame, Size, TimeBase, Timestamp};
 
 use crate::SessionError;
@@ -34,7 +35,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// Whatever must end the session.
-    fn window(&mut self, shot_frames: u64, engine: &dyn Engine, fade: &Fade) -> Result<(), Self::Error> {
+    fn window(&mut self, shot_frames: u64, engine: &Arc<dyn Engine>, fade: &Fade) -> Result<(), Self::Error> {
         let _ = (shot_frames, engine, fade);
         Ok(())
     }
@@ -103,10 +104,10 @@ impl<S: Sink> Outlet<'_, S> {
         self.sink.frame(frame)
     }
 
-    /// The tensor of the result that is `ahead` of the next to be given, as a frame of its time.
-    pub(crate) fn download(&self, engine: &dyn Engine, tensor: &Tensor, ahead: usize) -> Result<Frame, EngineError> {
+    /// The tensor of the result that is `ahead` of the next to be given, on its way to be a frame of its time.
+    pub(crate) fn download(&self, engine: &dyn Engine, tensor: &Tensor, ahead: usize) -> Download {
         let (time, duration_ticks) = self.clock.time(ahead).unwrap_or((NO_TIME, 0));
-        engine.download(tensor, time, duration_ticks)
+        engine.begin_download(tensor, time, duration_ticks)
     }
 
     /// The failure `source` of the frame that is `ahead` of the next to be given.

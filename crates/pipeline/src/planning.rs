@@ -7,10 +7,18 @@ use framelift_media::{OutputVideo, WriteOptions};
 
 use crate::memory::{outside_network_bytes, thriftier};
 use crate::resume::Pins;
-use crate::{PipelineError, SessionError, SessionOptions, SessionPlan, Upscale, WindowOptions};
+use crate::{Model, PipelineError, SessionError, SessionOptions, SessionPlan, Upscale, WindowOptions};
 
 /// Tenths of the memory allowed that a plan may come to: allocators keep some of what was given back.
 const PLANNED_TENTHS: u64 = 9;
+
+/// Of several devices each has so many shares of the memory for its session, and one for frames and results that wait.
+const SESSION_SHARES: u64 = 3;
+
+/// Bytes of frames and results that may wait for one of several devices, whose sessions work by `options`.
+pub(crate) fn queue_bytes(model: &Model, options: &SessionOptions) -> u64 {
+    if model.devices() > 1 { options.memory_bytes.unwrap_or(0) / SESSION_SHARES } else { 0 }
+}
 
 /// What a plan of the memory depends on.
 pub(crate) struct Planning<'a> {
@@ -113,12 +121,25 @@ impl Planning<'_> {
             planned = options.plan(model, input, None);
         }
         match planned {
-            Ok(plan) => Ok(Planned { memory_bytes: outside + plan.memory_bytes, session: Some((options, plan)) }),
+            Ok(plan) => {
+                let devices = model.devices() as u64;
+                let each = plan.memory_bytes + queue_bytes(model, &options);
+                Ok(Planned { memory_bytes: outside + devices * each, session: Some((options, plan)) })
+            }
             Err(SessionError::Memory { needed_bytes, .. }) => {
+                let needed_bytes = needed_bytes * self.session_shares() / SESSION_SHARES;
                 let how = format!(" ({} of it outside the network)", crate::mib(outside));
                 Err(refused(outside + needed_bytes, how))
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Into how many shares the memory for sessions is parted, of which a session has [`SESSION_SHARES`].
+    fn session_shares(&self) -> u64 {
+        match self.upscale {
+            Upscale::Network(model) if model.devices() > 1 => model.devices() as u64 * (SESSION_SHARES + 1),
+            _ => SESSION_SHARES,
         }
     }
 
@@ -130,7 +151,7 @@ impl Planning<'_> {
     fn session_options(&self, outside: u64) -> SessionOptions {
         SessionOptions {
             windows: self.windows,
-            memory_bytes: Some(self.planned_bytes().saturating_sub(outside)),
+            memory_bytes: Some(self.planned_bytes().saturating_sub(outside) / self.session_shares() * SESSION_SHARES),
             scratch_folder: self.scratch_folder.clone(),
         }
     }

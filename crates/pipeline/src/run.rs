@@ -11,10 +11,11 @@ use framelift_media::{Encoder, MediaInfo, Muxer, Output, OutputVideo, ToRgb, ToY
 use framelift_nets::{Descriptor, Reach};
 use framelift_shots::CutDetector;
 
+use crate::fleet::{Fleet, Workers};
 use crate::memory::{
     FRAMES_BEFORE, FRAMES_BEHIND, PACKET_BYTES, default_limit_bytes, frame_bytes, peak_resident_bytes,
 };
-use crate::planning::{Decided, Planning};
+use crate::planning::{Decided, Planning, queue_bytes};
 use crate::queue::queue;
 use crate::resume::borders::{self, Borders};
 use crate::resume::join::join;
@@ -213,15 +214,29 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     let film_again = pieces.is_some().then(|| input.reopen()).transpose()?;
     let whole = pieces.as_ref().is_some_and(Pieces::is_complete);
     let session = match (upscale, planned.session) {
-        (Upscale::Network(model), Some((options, plan))) => Some(match (&pieces, &resumed) {
-            (Some(pieces), Some(resumed)) => thawed(model, options, plan, video.size, pieces, resumed)?,
-            _ => Session::with_plan(model, options, plan),
-        }),
+        (Upscale::Network(model), Some((options, plan))) => {
+            let queue_bytes = queue_bytes(&model, &options);
+            let mut models = model.on_each().into_iter();
+            let session = |model| Session::with_plan(model, options.clone(), plan.clone());
+            let first = models.next().map(|model| match (&pieces, &resumed) {
+                (Some(pieces), Some(resumed)) => {
+                    thawed(model, options.clone(), plan.clone(), video.size, pieces, resumed)
+                }
+                _ => Ok(session(model)),
+            });
+            let mut sessions: Vec<Session> = first.into_iter().collect::<Result<_, _>>()?;
+            sessions.extend(models.map(session));
+            if sessions.len() > 1 {
+                Some(Workers::Many(Box::new(Fleet::new(sessions, queue_bytes, frames_before))))
+            } else {
+                sessions.pop().map(|session| Workers::One(Box::new(session)))
+            }
+        }
         _ => None,
     };
     let lead = borders::lead_frames(
         shots,
-        session.as_ref().and_then(Session::plan).and_then(|plan| plan.window).map_or(0, |window| window.context),
+        session.as_ref().and_then(Workers::plan).and_then(|plan| plan.window).map_or(0, |window| window.context),
         warm_up_frames(network.as_ref()),
     );
     let detector = shots.then(|| match &resumed {

@@ -109,6 +109,9 @@ pub enum SessionError {
         /// The network's scale.
         scale: u32,
     },
+    /// A card's thread could not be started, or is gone.
+    #[error("a thread that a device is driven from could not be started, or has ended; run again with fewer devices")]
+    Thread,
     /// The network gave back another number of frames than it took.
     #[error("the network gave {got} frames for {expected}; please report this")]
     Count {
@@ -143,7 +146,8 @@ impl SessionOptions {
     /// [`SessionError::Memory`], [`SessionError::Disk`] where it cannot.
     pub fn plan(&self, model: &Model, size: Size, frames: Option<u64>) -> Result<SessionPlan, SessionError> {
         let memory_bytes = self.memory_bytes.unwrap_or_else(default_limit_bytes);
-        let room = Room::new(memory_bytes, &self.scratch_folder);
+        let mut room = Room::new(memory_bytes, &self.scratch_folder);
+        room.scratch_bytes /= model.devices() as u64;
         let stream = Stream {
             descriptor: model.descriptor(),
             precision: model.precision(),
@@ -156,7 +160,7 @@ impl SessionOptions {
             needed_bytes: window.scratch_bytes,
             free_bytes: room.scratch_bytes.saturating_mul(2),
         };
-        let Some(device_bytes) = model.engine().own_memory_bytes() else {
+        let Some(device_bytes) = model.own_memory_bytes() else {
             return SessionPlan::choose(&stream, &self.windows, room).map_err(|least| match &least.window {
                 Some(window) if least.memory_bytes <= memory_bytes => disk(window),
                 _ => SessionError::Memory { size, needed_bytes: least.memory_bytes, limit_bytes: memory_bytes },
@@ -343,6 +347,25 @@ impl Session {
         }
         let (got, expected) = (self.clock.given, self.clock.pushed);
         if got == expected { Ok(()) } else { Err(SessionError::Count { got, expected }.into()) }
+    }
+
+    /// Between two shots: the next frame is number `frames` of the stream, whose others another session has seen.
+    pub(crate) fn go_on_at(&mut self, frames: u64) {
+        (self.clock.pushed, self.clock.given) = (frames, frames);
+    }
+
+    /// Gives the results that are on their way from a device, so that the session can be frozen.
+    ///
+    /// # Errors
+    /// Those of the sink, and [`SessionError`]; the session cannot be used afterwards.
+    pub(crate) fn settle_to<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
+        let Some((_, size, work)) = &mut self.running else { return Ok(()) };
+        let mut out = Outlet { clock: &mut self.clock, sink, size: *size };
+        match work {
+            Work::Stream(work) => work.settle(&mut out),
+            // Nothing of theirs is on its way between two frames.
+            Work::Tiles(_) | Work::Windows(_) => Ok(()),
+        }
     }
 
     /// Sees to it that there is a plan for frames of `size`, and a network at work.

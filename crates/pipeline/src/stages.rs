@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use framelift_engine::Engine;
@@ -13,12 +13,13 @@ use framelift_media::{Decoder, Demuxer, EncodedPacket, Encoder, Muxer, Packet, P
 use framelift_shots::CutDetector;
 
 use crate::fade::Fade;
+use crate::fleet::Workers;
 use crate::progress::Meter;
 use crate::queue::{Closed, Receiver, Sender, Weigh};
 use crate::resume::borders::{Borders, hash_of};
 use crate::resume::lead::{Lead, Part};
 use crate::resume::{Pieces, Place, Resumed, Then, state, state_part};
-use crate::{CancelToken, Event, PipelineError, Session, SessionError, Sink};
+use crate::{CancelToken, Event, PipelineError, SessionError, Sink};
 
 /// Why a stage ended early.
 #[derive(Debug)]
@@ -315,7 +316,7 @@ pub(crate) fn split_shots(
 /// Frames to larger frames. Without a session they pass as they are. Here it is decided where pieces begin.
 pub(crate) fn upscale(
     shared: &Shared<'_>,
-    mut session: Option<Session>,
+    mut workers: Option<Workers>,
     borders: Option<(Borders, PathBuf)>,
     total: Option<u64>,
     frames: Receiver<ShotFrame>,
@@ -329,8 +330,8 @@ pub(crate) fn upscale(
         if let Some((borders, _)) = &mut out.borders {
             borders.recall(frame.time.ticks, hash);
         }
-        if let Some(session) = &mut session {
-            session.recall(frame);
+        if let Some(workers) = &mut workers {
+            workers.recall(frame);
         }
         next = frames.recv()?;
     }
@@ -340,20 +341,24 @@ pub(crate) fn upscale(
     while let Some(ShotFrame { frame, hash, begins, .. }) = next {
         shared.go_on()?;
         let begun = Instant::now();
-        if let Some(session) = session.as_mut().filter(|_| begins) {
-            session.cut_to(&mut out)?;
+        if let Some(workers) = workers.as_mut().filter(|_| begins) {
+            workers.cut_to(&mut out)?;
         }
-        out.upcoming(frame.time.ticks, hash, begins, session.as_ref())?;
-        match &mut session {
-            Some(session) => session.push_to(frame, &mut out)?,
+        if let Some(workers) = workers.as_mut().filter(|workers| !begins && workers.can_freeze() && out.may_be_due()) {
+            workers.settle_to(&mut out)?;
+        }
+        out.upcoming(frame.time.ticks, hash, begins, workers.as_mut())?;
+        match &mut workers {
+            Some(workers) => workers.push_to(frame, &mut out)?,
             None => out.frame(frame)?,
         }
         inside += begun.elapsed();
         next = frames.recv()?;
     }
     let begun = Instant::now();
-    if let Some(session) = &mut session {
-        session.cut_to(&mut out)?;
+    if let Some(workers) = &mut workers {
+        workers.cut_to(&mut out)?;
+        workers.settle_to(&mut out)?;
         let _ = shared.network.set((inside + begun.elapsed()).saturating_sub(out.waited));
     }
     out.results.finish();
@@ -374,18 +379,26 @@ struct Results<'a> {
 }
 
 impl Results<'_> {
-    /// A frame is about to go into the network: before it a piece may end.
-    fn upcoming(&mut self, ticks: i64, hash: u64, begins_shot: bool, session: Option<&Session>) -> Result<(), Halt> {
+    /// Whether a piece may end before the next frame, which does not begin a shot, once all results so far are given.
+    fn may_be_due(&self) -> bool {
+        self.borders.as_ref().is_some_and(|(borders, _)| borders.may_be_due())
+    }
+
+    /// A frame is about to go into the network: before it a piece may end. Where it begins a shot, that is seen by its result.
+    fn upcoming(
+        &mut self,
+        ticks: i64,
+        hash: u64,
+        begins_shot: bool,
+        workers: Option<&mut Workers>,
+    ) -> Result<(), Halt> {
         let Some((borders, folder)) = &mut self.borders else { return Ok(()) };
-        if borders.is_due(begins_shot) {
-            if begins_shot {
-                self.begins = Some(borders.begin(ticks, true, 0));
-            } else if let Some(session) = session {
-                if let Some(frozen) = session.freeze() {
+        if !begins_shot && borders.is_due(false) {
+            if let Some(workers) = workers {
+                if let Some((frozen, engine)) = workers.freeze() {
                     let state = !frozen.state.is_empty();
                     if state {
-                        let engine = &**session.model().engine();
-                        state::write(&state_part(folder, borders.next()), engine, &frozen.state)?;
+                        state::write(&state_part(folder, borders.next()), &*engine, &frozen.state)?;
                     }
                     let place = borders.begin(ticks, false, frozen.pushed - frozen.given);
                     self.begins = Some(Place { full: frozen.in_full, state, ..place });
@@ -407,6 +420,12 @@ impl Sink for Results<'_> {
         let position = frame.time;
         let now = Instant::now();
         self.shared.first_frame.get_or_init(|| now - self.shared.started);
+        if let Some((borders, _)) = &mut self.borders
+            && borders.next_begins_shot()
+            && borders.is_due(true)
+        {
+            self.begins = Some(borders.begin(position.ticks, true, 0));
+        }
         self.results.send(Made { picture: frame, begins: self.begins.take() })?;
         if let Some((borders, _)) = &mut self.borders {
             borders.given();
@@ -420,13 +439,13 @@ impl Sink for Results<'_> {
         (self.shared.on_event)(Event::Notice(notice));
     }
 
-    fn window(&mut self, shot_frames: u64, engine: &dyn Engine, fade: &Fade) -> Result<(), Halt> {
+    fn window(&mut self, shot_frames: u64, engine: &Arc<dyn Engine>, fade: &Fade) -> Result<(), Halt> {
         let due = |(borders, _): &&mut (Borders, PathBuf)| shot_frames > 0 && borders.is_due(false);
         if let Some((borders, folder)) = self.borders.as_mut().filter(due) {
-            let fading = fade.freeze(engine).map_err(SessionError::End)?;
+            let fading = fade.freeze(&**engine).map_err(SessionError::End)?;
             let state = !fading.is_empty();
             if state {
-                state::write(&state_part(folder, borders.next()), engine, &fading)?;
+                state::write(&state_part(folder, borders.next()), &**engine, &fading)?;
             }
             self.begins = Some(Place { state, ..borders.begin(0, false, 0) });
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use framelift_engine::{EngineError, Tensor};
+use framelift_engine::{Download, EngineError, Tensor};
 use framelift_frame::Frame;
 use framelift_nets::{Reach, Shot};
 
@@ -23,6 +23,8 @@ pub(crate) struct StreamWork {
     in_full: bool,
     /// The latest frames of the shot, for a shot that must take over.
     recent: VecDeque<Frame>,
+    /// The next result, on its way from a device that works on meanwhile.
+    pending: Option<Download>,
     /// Frames of the shot pushed, and results given.
     pushed: usize,
     given: usize,
@@ -32,11 +34,15 @@ pub(crate) struct StreamWork {
 
 impl StreamWork {
     pub(crate) fn new(model: Model) -> Self {
-        Self { model, shot: None, in_full: false, recent: VecDeque::new(), pushed: 0, given: 0, held: 0 }
+        Self { model, shot: None, in_full: false, recent: VecDeque::new(), pending: None, pushed: 0, given: 0, held: 0 }
     }
 
-    /// The shot as it is between its last result and the next; `None` where the network cannot be frozen.
+    /// The shot as it is between its last result and the next; `None` where the network cannot be frozen, or a result is on
+    /// its way: see [`StreamWork::settle`].
     pub(crate) fn freeze(&self) -> Option<Frozen> {
+        if self.pending.is_some() {
+            return None;
+        }
         let carries_state = matches!(self.model.descriptor().reach, Reach::Causal { .. });
         let state = match &self.shot {
             Some(shot) if carries_state => shot.freeze()?,
@@ -83,20 +89,40 @@ impl StreamWork {
         };
         self.pushed += 1;
         self.recent.push_back(frame);
-        while self.recent.len() > self.frames_kept() {
+        // The result before may still have to be made again.
+        let kept = match self.frames_kept() {
+            0 => 0,
+            kept => kept + usize::from(self.pending.is_some()),
+        };
+        while self.recent.len() > kept {
             self.recent.pop_front();
         }
-        self.deliver(results, false, out)
+        self.deliver(results, false, out).map(drop)
+    }
+
+    /// Gives the result that is on its way.
+    pub(crate) fn settle<S: Sink>(&mut self, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        self.arrive(false, out).map(drop)
     }
 
     /// Ends the shot.
     pub(crate) fn finish<S: Sink>(&mut self, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         let Some(shot) = self.shot.take() else { return Ok(()) };
         let results = shot.finish().map_err(|source| out.failed(source, 0))?;
-        self.deliver(results, true, out)?;
+        if self.deliver(results, true, out)? {
+            self.arrive(true, out)?;
+        }
         self.recent.clear();
         (self.in_full, self.pushed, self.given) = (false, 0, 0);
         Ok(())
+    }
+
+    /// Frames that the network sees before it gives a result.
+    fn lookahead(&self) -> usize {
+        match self.model.descriptor().reach {
+            Reach::Causal { lookahead } => lookahead,
+            Reach::Frame | Reach::Window => 0,
+        }
     }
 
     /// How many frames are kept for a shot in f32: none where it could not help.
@@ -108,18 +134,44 @@ impl StreamWork {
         }
     }
 
-    fn deliver<S: Sink>(&mut self, results: Vec<Tensor>, ended: bool, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+    /// Gives results, the last of them with the next call where the device works on; `false` where they were made again.
+    fn deliver<S: Sink>(
+        &mut self,
+        results: Vec<Tensor>,
+        ended: bool,
+        out: &mut Outlet<'_, S>,
+    ) -> Result<bool, S::Error> {
         for result in results {
-            match out.download(&**self.model.engine(), &result, 0) {
-                Ok(frame) => {
-                    out.give(frame)?;
-                    self.given += 1;
-                }
-                Err(EngineError::NonFinite { .. }) if !self.recent.is_empty() => return self.again(ended, out),
-                Err(source) => return Err(out.failed(source, 0)),
+            let ahead = usize::from(self.pending.is_some());
+            let begun = out.download(&**self.model.engine(), &result, ahead);
+            drop(result);
+            if !self.arrive(ended, out)? {
+                return Ok(false);
+            }
+            let is_ready = begun.is_ready();
+            self.pending = Some(begun);
+            if is_ready && !self.arrive(ended, out)? {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Waits for the result that is on its way; `false` where it had to be made again, and all that were due with it.
+    fn arrive<S: Sink>(&mut self, ended: bool, out: &mut Outlet<'_, S>) -> Result<bool, S::Error> {
+        let Some(pending) = self.pending.take() else { return Ok(true) };
+        match pending.wait() {
+            Ok(frame) => {
+                out.give(frame)?;
+                self.given += 1;
+                Ok(true)
+            }
+            Err(EngineError::NonFinite { .. }) if !self.recent.is_empty() => {
+                self.again(ended, out)?;
+                Ok(false)
+            }
+            Err(source) => Err(out.failed(source, 0)),
+        }
     }
 
     /// Makes the results that are due in f32, and goes on so to the end of the shot.
@@ -130,6 +182,11 @@ impl StreamWork {
         out.notice_full(self.model.precision(), 0, if carries_state { "the shot goes on" } else { "it is made again" });
         let mut shot = full.begin();
         let mut results = Vec::new();
+        // As many frames warm it up, however late it showed.
+        let late = (self.pushed - self.given).saturating_sub(self.lookahead() + 1);
+        while self.recent.len() > self.frames_kept() + late {
+            self.recent.pop_front();
+        }
         // Results of frames that were given before only warm the state up.
         let mut skip = (self.given + self.recent.len()).saturating_sub(self.pushed);
         let mut take = |made: Vec<Tensor>| {
@@ -151,7 +208,8 @@ impl StreamWork {
             self.in_full = true;
         }
         for result in results {
-            let frame = out.download(&**self.model.engine(), &result, 0).map_err(|source| out.failed(source, 0))?;
+            let frame = out.download(&**self.model.engine(), &result, 0).wait();
+            let frame = frame.map_err(|source| out.failed(source, 0))?;
             out.give(frame)?;
             self.given += 1;
         }

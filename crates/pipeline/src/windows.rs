@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use framelift_engine::{EngineError, Tensor};
+use framelift_engine::{Download, EngineError, Tensor};
 use framelift_frame::Frame;
 use framelift_nets::{FeatureId, FeatureStore, Network};
 use framelift_shots::{Blocks, Grid, Window, stands_still};
@@ -110,7 +110,7 @@ impl WindowWork {
     fn run<S: Sink>(&mut self, ended: bool, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         while let Some(window) = self.grid.window(self.start, self.seen(), ended) {
             let (window, how) = self.shorter_if_still(window, ended, out);
-            out.sink.window(window.body.start, &**self.model.engine(), &self.fade)?;
+            out.sink.window(window.body.start, self.model.engine(), &self.fade)?;
             if self.plan.grid.count() == 1 {
                 self.whole(&window, how, out)?
             } else {
@@ -348,19 +348,42 @@ fn attempt<S: Sink>(
     let mut watched = Watched { store, on_put: &mut on_put };
     let first = keep.start;
     let range = *next..keep.end;
-    let mut emit = |tensor: Tensor| {
+    // The last result is given when the next is on its way, or the window ends: a device works on meanwhile.
+    let mut pending: Option<Download> = None;
+    let mut deliver = |download: Download| {
+        let frame = download.wait()?;
         let (part, failure) = &mut *lock();
-        let index = *next - first;
-        let frame = part.out.download(&**model.engine(), &tensor, part.ahead(index))?;
-        drop(tensor);
-        part.result(index, frame).map_err(|error| {
+        part.result(*next - first, frame).map_err(|error| {
             *failure = Some(error);
             EngineError::Stopped
         })?;
         *next += 1;
+        Ok(*next)
+    };
+    let mut due = range.start;
+    let mut emit = |tensor: Tensor| {
+        let begun = {
+            let (part, _) = &mut *lock();
+            let ahead = part.ahead(due - first) + usize::from(pending.is_some());
+            part.out.download(&**model.engine(), &tensor, ahead)
+        };
+        drop(tensor);
+        if let Some(before) = pending.take() {
+            due = deliver(before)?;
+        }
+        if begun.is_ready() {
+            due = deliver(begun)?;
+        } else {
+            pending = Some(begun);
+        }
         Ok(())
     };
-    let ended = network.window(inputs, range, &mut watched, &mut emit);
+    let mut ended = network.window(inputs, range, &mut watched, &mut emit);
+    if ended.is_ok()
+        && let Some(last) = pending.take()
+    {
+        ended = deliver(last).map(drop);
+    }
     let (_, failure) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     match (failure, ended) {
         (Some(failure), _) => Err(Stop::Sink(failure)),

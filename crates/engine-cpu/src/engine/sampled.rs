@@ -68,11 +68,10 @@ impl CpuEngine {
         let spec = conv.spec();
         let plan: &deform_conv::Plan =
             conv.prepared().ok_or(EngineError::Foreign { what: "convolution", engine: NAME })?;
-        let shapes = |tensors: &[&Tensor]| tensors.iter().map(|tensor| tensor.shape()).collect::<Vec<Shape>>();
-        spec.check_call(&shapes(inputs), residues.shape(), &shapes(flows))?;
+        let shape = conv.check_call(inputs, residues, flows)?;
         let inputs = inputs.iter().map(|input| map::read(input)).collect::<Result<Vec<View>, _>>()?;
         let flows = flows.iter().map(|flow| read_flow(flow)).collect::<Result<Vec<View>, _>>()?;
-        let map = self.allocate(Shape::new(inputs[0].height, inputs[0].width, spec.out_channels), spec.output)?;
+        let map = self.allocate(shape, spec.output)?;
         let residues = map::read(residues)?;
         let job = deform_conv::Job { plan, inputs: &inputs, residues, flows: &flows, output: map.view() };
         let scratch_len = job.scratch_len();

@@ -1,6 +1,7 @@
 //! Convolutions: how they are cut into tiles, their weights, and the launch.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cubecl::prelude::*;
 use framelift_engine::{Activation, Addend, Conv, ConvSpec, EngineError, Precision, Shape, Tensor, Upsample};
@@ -12,6 +13,7 @@ use crate::kernels::product::Block;
 use crate::kernels::{self, LANES, Source};
 use crate::map::{Map, array, encode, read, storage_type, vectors};
 use crate::pool::Buffer;
+use crate::tuning;
 
 /// Width of every tile, in pixels.
 const TILE_WIDTH: usize = 16;
@@ -28,17 +30,19 @@ pub(super) struct Prepared<R: Runtime> {
     plan: ConvPlan,
 }
 
-/// How units share a tile of `output_vectors` vectors of outputs, on a card or on software that stands in for one.
-pub(super) fn share(output_vectors: usize, is_software: bool) -> Block {
-    let (columns, vectors, rows, pixels) = match output_vectors {
-        0..=1 => (1, 1, 64, 4),
-        2 => (2, 1, 32, 4),
-        3..=4 => (4, 1, 32, 4),
-        5..=8 if is_software => (8, 1, 16, 4),
-        5..=8 => (8, 1, 16, 8),
-        _ if is_software => (16, 1, 16, 4),
-        _ => (8, 2, 16, 8),
-    };
+/// Input pixels of a layer that is measured, on a card and on software that stands in for one.
+const MEASURED: [(usize, usize); 2] = [(192, 320), (16, 24)];
+
+/// Calls between two looks at the clock, and such looks.
+const CALLS: u32 = 4;
+const LOOKS: usize = 2;
+
+/// How units of the shape share a tile of `output_vectors` vectors of outputs.
+pub(super) fn share(
+    [columns, vectors, rows, pixels]: tuning::Shape,
+    output_vectors: usize,
+    is_software: bool,
+) -> Block {
     Block {
         columns,
         rows,
@@ -51,11 +55,17 @@ pub(super) fn share(output_vectors: usize, is_software: bool) -> Block {
     }
 }
 
-/// The plan for a convolution in `shared_bytes` of shared memory, without the inputs' places.
-fn plan(spec: &ConvSpec, shared_bytes: usize, is_software: bool) -> ConvPlan {
+/// Vectors of outputs of a convolution, before the pixel shuffle.
+fn output_vectors(spec: &ConvSpec) -> usize {
+    let area = spec.pixel_shuffle * spec.pixel_shuffle;
+    area * vectors(spec.out_channels / area)
+}
+
+/// The plan for a convolution by blocks of `shape` in `shared_bytes` of shared memory, without the inputs' places.
+fn plan(spec: &ConvSpec, shared_bytes: usize, shape: tuning::Shape, is_software: bool) -> ConvPlan {
     let r = spec.pixel_shuffle;
+    let mut block = share(shape, output_vectors(spec), is_software);
     let output_vectors = vectors(spec.out_channels / (r * r));
-    let mut block = share(r * r * output_vectors, is_software);
     let mut first = 0;
     let source = |channels: &usize| {
         let count = vectors(*channels);
@@ -162,7 +172,66 @@ impl<R: Runtime> GpuEngine<R> {
         spec.check(weights, bias)?;
         self.check_precision(spec.precision)?;
         self.check_precision(spec.output)?;
-        let plan = plan(spec, self.client.properties().hardware.max_shared_memory_size, self.is_software);
+        let shapes = self.shapes(spec);
+        let layer = format!(
+            "conv {} {} {} {} {}",
+            spec.kernel,
+            spec.stride,
+            spec.in_channels.iter().map(|&channels| vectors(channels)).sum::<usize>().next_power_of_two().min(16),
+            output_vectors(spec).next_power_of_two().min(32),
+            spec.precision
+        );
+        let shape = self.tuner.choose(&layer, &shapes, |shape| self.time(spec, shape).ok());
+        self.prepared_in(shape, spec, weights, bias)
+    }
+
+    /// The shapes that a convolution may have on this device, the usual one first: all that sum its outputs in the same order.
+    fn shapes(&self, spec: &ConvSpec) -> Vec<tuning::Shape> {
+        let hardware = &self.client.properties().hardware;
+        let planned = |shape| plan(spec, hardware.max_shared_memory_size, shape, self.is_software);
+        let all = tuning::shapes(output_vectors(spec), self.is_software);
+        let chunk = planned(all[0]).block.chunk;
+        let fits = |shape: tuning::Shape| {
+            let block = planned(shape).block;
+            tuning::shape_of(&block) == shape
+                && block.chunk == chunk
+                && block.units() <= hardware.max_units_per_cube as usize
+        };
+        let others = all[1..].iter().copied().filter(|shape| fits(*shape));
+        std::iter::once(all[0]).chain(others).collect()
+    }
+
+    /// How long a call takes in blocks of `shape`.
+    fn time(&self, spec: &ConvSpec, shape: tuning::Shape) -> Result<Duration, EngineError> {
+        let (height, width) = MEASURED[usize::from(self.is_software)];
+        let conv = self.prepared_in(shape, spec, &vec![0.0; spec.weight_len()], &vec![0.0; spec.out_channels])?;
+        let zeros = |&channels: &usize| self.zeroed(Shape::new(height, width, channels), spec.precision);
+        let inputs = spec.in_channels.iter().map(zeros).collect::<Result<Vec<_>, _>>()?;
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        // The first call makes the kernel.
+        self.convolved(&conv, &inputs, None)?;
+        self.finished()?;
+        let mut least = Duration::MAX;
+        for _ in 0..LOOKS {
+            let begun = Instant::now();
+            for _ in 0..CALLS {
+                self.convolved(&conv, &inputs, None)?;
+            }
+            self.finished()?;
+            least = least.min(begun.elapsed() / CALLS);
+        }
+        Ok(least)
+    }
+
+    /// A convolution prepared for blocks of `shape`.
+    fn prepared_in(
+        &self,
+        shape: tuning::Shape,
+        spec: &ConvSpec,
+        weights: &[f32],
+        bias: &[f32],
+    ) -> Result<Conv, EngineError> {
+        let plan = plan(spec, self.client.properties().hardware.max_shared_memory_size, shape, self.is_software);
         let outputs = plan.block.weight_vectors * LANES;
         let slope = |out: usize| match &spec.activation {
             Activation::Leaky(slope) => *slope,

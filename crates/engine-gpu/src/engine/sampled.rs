@@ -14,6 +14,7 @@ use crate::kernels::{self, LANES, Source};
 use crate::launch::{in_rows, row_of};
 use crate::map::{Map, array, encode, read, storage_type, vectors};
 use crate::pool::Buffer;
+use crate::tuning;
 
 /// Vectors of a pixel that are in shared memory at once, about.
 const CHUNK: usize = 8;
@@ -44,7 +45,7 @@ fn plan(spec: &DeformSpec, shared_bytes: usize, is_software: bool) -> DeformPlan
         Source { half: false, slot: 0, first: first - count, count }
     };
     let sources = spec.in_channels.iter().map(source).collect();
-    let mut block = share(output_vectors, is_software);
+    let mut block = share(tuning::shapes(output_vectors, is_software)[0], output_vectors, is_software);
     block.pixels = block.pixels.min(4);
     let mut items = (CHUNK / group_vectors).max(1);
     let bytes =
@@ -152,16 +153,15 @@ impl<R: Runtime> GpuEngine<R> {
         let spec = conv.spec();
         let prepared: &Prepared<R> =
             conv.prepared().ok_or(EngineError::Foreign { what: "convolution", engine: NAME })?;
-        let shapes = |tensors: &[&Tensor]| tensors.iter().map(|tensor| tensor.shape()).collect::<Vec<Shape>>();
-        spec.check_call(&shapes(inputs), residues.shape(), &shapes(flows))?;
+        let shape = conv.check_call(inputs, residues, flows)?;
         let maps = inputs.iter().map(|input| read::<R>(input)).collect::<Result<Vec<_>, _>>()?;
         let from_residues = read::<R>(residues)?;
         let mut flow_args = SequenceArg::new();
         for flow in flows {
             flow_args.push(read_flow::<R>(flow)?.arg()?);
         }
-        let Shape { height, width, .. } = maps[0].shape;
-        let map = self.allocate(Shape::new(height, width, spec.out_channels), spec.output)?;
+        let Shape { height, width, .. } = shape;
+        let map = self.allocate(shape, spec.output)?;
         if map.len() == 0 {
             return Ok(map.finish());
         }

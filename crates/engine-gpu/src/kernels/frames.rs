@@ -23,7 +23,8 @@ pub(crate) fn interleave(words: &Array<u32>, output: &mut Array<V4<f32>>, pixels
     }
 }
 
-/// The inverse: values are clamped to [0, 1] and rounded. `broken` counts those that are NaN or infinite.
+/// The inverse: values are clamped to [0, 1] and rounded. `broken` counts those that are NaN or infinite, and has the first
+/// pixel that holds one.
 #[cube(launch_unchecked)]
 pub(crate) fn quantize(input: &Array<V4<f32>>, words: &mut Array<u32>, broken: &mut Array<Atomic<u32>>, pixels: u32) {
     let samples = pixels * 3;
@@ -31,6 +32,7 @@ pub(crate) fn quantize(input: &Array<V4<f32>>, words: &mut Array<u32>, broken: &
         let first = ABSOLUTE_POS as u32 * 2;
         let mut word = 0u32;
         let mut bad = 0u32;
+        let mut first_bad = pixels;
         #[unroll]
         for half in 0..2u32 {
             let sample = first + half;
@@ -39,6 +41,7 @@ pub(crate) fn quantize(input: &Array<V4<f32>>, words: &mut Array<u32>, broken: &
                 let value = pixel[(sample / pixels) as usize];
                 if f32::is_nan(value) || f32::is_inf(value) {
                     bad += 1u32;
+                    first_bad = min(first_bad, sample % pixels);
                 }
                 let level = u32::cast_from(f32::floor(clamp(value, 0.0f32, 1.0f32) * FULL + 0.5f32));
                 word |= (level & 0xffff) << (half * 16);
@@ -47,6 +50,7 @@ pub(crate) fn quantize(input: &Array<V4<f32>>, words: &mut Array<u32>, broken: &
         words[ABSOLUTE_POS] = word;
         if bad > 0 {
             broken[0].fetch_add(bad);
+            broken[1].fetch_min(first_bad);
         }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod conv;
 pub(crate) mod deform_conv;
 pub(crate) mod flow_warp;
 pub(crate) mod frames;
+pub(crate) mod motion;
 pub(crate) mod pointwise;
 pub(crate) mod product;
 pub(crate) mod resize;

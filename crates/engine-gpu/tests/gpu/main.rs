@@ -10,23 +10,29 @@
 mod memory;
 mod networks;
 mod operations;
+mod tuned;
 
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 
 use framelift_engine::{Engine, Precision, Support};
-use framelift_engine_gpu::{GpuEngine, GpuOptions, WgpuRuntime, best_device, devices};
+use framelift_engine_gpu::{GpuEngine, GpuOptions, Tuning, WgpuRuntime, best_device, devices};
 use framelift_testkit::suite::Checked;
 
 /// An engine within `memory_limit_bytes`; `None`, said aloud, where the machine has no device.
 fn engine_within(memory_limit_bytes: Option<usize>) -> Option<GpuEngine<WgpuRuntime>> {
+    engine_with(memory_limit_bytes, Tuning::Off)
+}
+
+/// Likewise, and with `tuning`.
+fn engine_with(memory_limit_bytes: Option<usize>, tuning: Tuning) -> Option<GpuEngine<WgpuRuntime>> {
     let Some(device) = best_device().or_else(|| devices().into_iter().next()) else {
         let thread = std::thread::current();
         // A closed standard error is no reason to fail.
         let _ = writeln!(std::io::stderr(), "SKIPPED: {} (no Vulkan device)", thread.name().unwrap_or("a test"));
         return None;
     };
-    Some(GpuEngine::new(&GpuOptions { device, memory_limit_bytes }).unwrap())
+    Some(GpuEngine::new(&GpuOptions { device, memory_limit_bytes, tuning }).unwrap())
 }
 
 /// The engine that most tests share; `None`, said aloud, where the machine has no device.

@@ -1,38 +1,20 @@
 //! Memory of the device: counted, reused, bounded.
 
-use framelift_engine::{Engine as _, EngineError, Precision, Shape};
-use framelift_testkit::suite::ConvCase;
+use std::sync::Arc;
+
+use framelift_engine::{Engine, EngineError, Precision, Shape, Support};
+use framelift_frame::{Frame, Size, TimeBase, Timestamp};
+use framelift_nets::{Checkpoint, builtin, detect};
+use framelift_testkit::suite::memory_is_counted_recycled_and_limited as memory_counts;
+use framelift_testkit::synth;
 
 use crate::engine_within;
 
-/// A little less than three tensors of a mebibyte.
-const LIMIT_BYTES: usize = (3 << 20) - 256;
-
 #[test]
 fn memory_is_counted_recycled_and_limited() {
-    let Some(engine) = engine_within(Some(LIMIT_BYTES)) else { return };
-    let shape = Shape::new(128, 128, 16);
-    let bytes = shape.len() * 4;
-    let tensor = engine.zeros(shape, Precision::F32).unwrap();
-    let used = engine.memory().used_bytes;
-    assert!((bytes..bytes + 4096).contains(&used), "{used}");
-    let clone = tensor.clone();
-    drop(tensor);
-    assert_eq!(engine.memory().used_bytes, used);
-    drop(clone);
-    assert_eq!((engine.memory().used_bytes, engine.memory().pooled_bytes), (0, used));
-
-    let tensors = [(); 2].map(|()| engine.zeros(shape, Precision::F32).unwrap());
-    assert_eq!(engine.memory().pooled_bytes, 0);
-    let error = engine.zeros(shape, Precision::F32).unwrap_err();
-    assert!(matches!(error, EngineError::OutOfMemory { limit_bytes, .. } if limit_bytes == LIMIT_BYTES), "{error}");
-    drop(tensors);
-    // Another size fits only once what is pooled has been let go.
-    let larger = engine.zeros(Shape::new(160, 160, 16), Precision::F32).unwrap();
-    assert!(engine.memory().peak_bytes <= LIMIT_BYTES);
-    drop(larger);
-    let Some(engine) = engine_within(Some(1 << 18)) else { return };
-    assert!(matches!(ConvCase::new(3, &[64], 64, 40, 40).run(&engine), Err(EngineError::OutOfMemory { .. })));
+    if engine_within(None).is_some() {
+        memory_counts(|limit| engine_within(Some(limit)).unwrap());
+    }
 }
 
 #[test]
@@ -46,4 +28,52 @@ fn what_does_not_fit_is_out_of_memory_and_the_engine_goes_on() {
     assert!(matches!(beyond, Err(EngineError::Shape(_))), "{beyond:?}");
     let zeros = engine.zeros(Shape::new(4, 4, 2), Precision::F32).unwrap();
     assert_eq!(engine.to_host(&zeros).unwrap().data(), [0.0; 32]);
+}
+
+/// Bytes that a network takes of the device while it makes `count` frames of `side` pixels a side, and what its descriptor says.
+fn taken_and_said(engine: &Arc<dyn Engine>, checkpoint: &Checkpoint, precision: Precision, side: usize) -> (u64, u64) {
+    const COUNT: usize = 4;
+    let network = detect(checkpoint).unwrap().prepare(Arc::clone(engine), precision).unwrap();
+    let d = network.descriptor().clone();
+    let weights = engine.memory().used_bytes as u64;
+    let frame = || engine.upload(&Frame::black(Size::new(side as u32, side as u32), TIME, 1)).unwrap();
+    // Frame after frame, as sessions feed it.
+    let mut shot = network.begin();
+    for _ in 0..COUNT {
+        drop(shot.push(frame()).unwrap());
+    }
+    drop(shot.finish().unwrap());
+    let pixels = (side * side) as u64;
+    let held = d.held_bytes_per_pixel() + d.stored_values_per_pixel * precision.bytes() as u64;
+    let said = weights + d.work_bytes(side, side, precision) + COUNT as u64 * held * pixels;
+    (engine.memory().peak_bytes as u64, said)
+}
+
+const TIME: Timestamp = Timestamp::new(0, TimeBase::new(1, 25));
+
+#[test]
+fn networks_take_what_plans_say() {
+    let made = |name, arrays| Checkpoint::from_bytes(name, &synth::to_safetensors(arrays)).unwrap();
+    let checkpoints = [
+        (builtin::checkpoint("lift-x4").unwrap().unwrap(), 96),
+        (made("compact", &synth::compact(32, 2, 4)), 64),
+        (made("rrdbnet", &synth::rrdbnet(32, 16, 1, 4)), 48),
+        (made("basicvsr", &synth::basicvsr(16, 1)), 64),
+        (made("basicvsr_plusplus", &synth::basicvsr_plusplus(16, 1, false)), 64),
+    ];
+    for (checkpoint, side) in checkpoints {
+        for precision in [Precision::F32, Precision::F16] {
+            let Some(engine) = engine_within(None) else { return };
+            if engine.support(precision) == Support::No {
+                continue;
+            }
+            let engine: Arc<dyn Engine> = Arc::new(engine);
+            let (taken, said) = taken_and_said(&engine, &checkpoint, precision, side);
+            println!(
+                "{} {precision}: {taken} of {said} bytes, {:.2}",
+                detect(&checkpoint).unwrap().descriptor().architecture,
+                taken as f64 / said as f64
+            );
+        }
+    }
 }

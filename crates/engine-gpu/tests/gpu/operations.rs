@@ -1,10 +1,12 @@
 //! Each operation against the reference.
 
-use framelift_engine::{Activation, ConvSpec, EngineError, Padding, Precision, ResizeMode, Shape, Upsample};
+use framelift_engine::{
+    Activation, ConvSpec, EngineError, HostTensor, Padding, Precision, ResizeMode, Shape, Upsample,
+};
 use framelift_testkit::suite::{
-    ConvCase, DeformCase, broken_values_are_found, bytes_are_the_references, check_pointwise, check_resize,
-    check_shuffle, check_warp, conv_cases, deform_cases, frames_come_back, map_cases, misfits_are_refused,
-    nan_flows_show, rows_are_cut_and_stacked,
+    ConvCase, DeformCase, Loss, broken_values_are_found, bytes_are_the_references, check_pointwise, check_resize,
+    check_shuffle, check_warp, conv_cases, deform_cases, frames_come_back, losses, map_cases, misfits_are_refused,
+    motions_are_the_references, nan_flows_show, rows_are_cut_and_stacked,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -94,6 +96,45 @@ fn frames_and_what_is_broken_in_them() {
     frames_come_back(&*engine, 3.0 * f32::EPSILON);
     broken_values_are_found(&*engine);
     nan_flows_show(&*engine);
+}
+
+/// The bar of the project for an operation in f16.
+const MOST_LOSS: f64 = 1e-5;
+
+#[test]
+fn operations_in_f16_lose_little() {
+    let Some(engine) = engine() else { return };
+    for &precision in precisions(&*engine) {
+        for Loss { operation, normalised_mse } in losses(&*engine, precision).unwrap() {
+            println!("{operation} in {precision}: {normalised_mse:.1e}");
+            assert!(normalised_mse <= MOST_LOSS, "{operation} in {precision}: {normalised_mse:e}");
+        }
+    }
+}
+
+/// Of a pixel: a step is a quotient of sums, which loses more than the sums where detail runs in one direction.
+const MOTION_TOLERANCE: f32 = 1e-3;
+
+#[test]
+fn motion_is_found_on_the_device() {
+    let Some(engine) = engine() else { return };
+    motions_are_the_references(&*engine, MOTION_TOLERANCE);
+}
+
+#[test]
+fn a_download_does_not_hold_the_next_launches_up() {
+    let Some(engine) = engine() else { return };
+    let picture = |value| engine.from_host(&HostTensor::from_fn(Shape::new(9, 7, 3), |_, _, _| value), Precision::F32);
+    let time = framelift_frame::Timestamp::new(0, framelift_frame::TimeBase::new(1, 25));
+    // What is launched while the first is on its way takes its buffer, and must not be seen in it.
+    let first = engine.begin_download(&picture(0.25).unwrap(), time, 1);
+    let second = engine.begin_download(&picture(0.75).unwrap(), time, 1);
+    let broken = engine.begin_download(&picture(f32::NAN).unwrap(), time, 1);
+    assert!(matches!(broken.wait(), Err(EngineError::NonFinite { count: 189, x: 0, y: 0 })));
+    for (download, level) in [(second, 49_151), (first, 16_384)] {
+        let frame = download.wait().unwrap();
+        assert!(frame.planes().iter().all(|plane| plane.samples().iter().all(|&sample| sample == level)));
+    }
 }
 
 #[test]

@@ -98,6 +98,8 @@ pub(crate) struct Borders {
     shots: u64,
     /// Frames that begin shots, of those that were pushed and have no result yet.
     coming: VecDeque<u64>,
+    /// Frames pushed since the piece began that the last of them will be in.
+    ahead: u64,
     /// Frames from number `first` on.
     seen: VecDeque<Seen>,
     first: u64,
@@ -114,6 +116,7 @@ impl Borders {
             shot_start: next - place.map_or(0, |place| place.shot).min(next),
             shots: place.map_or(0, |place| place.shots),
             coming: VecDeque::new(),
+            ahead: 0,
             seen: VecDeque::new(),
             first: next,
         }
@@ -133,7 +136,12 @@ impl Borders {
     pub(crate) fn pushed(&mut self, ticks: i64, hash: u64, begins_shot: bool) {
         if begins_shot {
             self.coming.push_back(self.first + self.seen.len() as u64);
+            // A piece will begin here when its result comes.
+            if self.ahead >= self.target.div_ceil(2) {
+                self.ahead = 0;
+            }
         }
+        self.ahead += 1;
         self.seen.push_back(Seen { ticks, hash });
     }
 
@@ -158,10 +166,24 @@ impl Borders {
         self.in_piece >= least
     }
 
+    /// Whether the next result begins a shot.
+    pub(crate) fn next_begins_shot(&self) -> bool {
+        self.coming.front() == Some(&self.next)
+    }
+
+    /// Whether a piece may begin with the frame that comes next, in the middle of a shot, once the results of all frames
+    /// before are given. Until then [`Borders::is_due`] need not be asked.
+    pub(crate) fn may_be_due(&self) -> bool {
+        self.ahead >= self.target
+    }
+
     /// Begins a piece with the next result, of which the network holds `held` frames already. Its frame must have been
     /// pushed, or be `upcoming`.
     pub(crate) fn begin(&mut self, upcoming: i64, begins_shot: bool, held: u64) -> Place {
         self.in_piece = 0;
+        if !begins_shot {
+            self.ahead = (self.first + self.seen.len() as u64).saturating_sub(self.next);
+        }
         let number = |number: u64| number.checked_sub(self.first).and_then(|at| self.seen.get(at as usize));
         let lead = self.next - (self.lead as u64).min(self.next);
         let mut check = Check::new();

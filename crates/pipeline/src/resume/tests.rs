@@ -75,7 +75,7 @@ impl Sink for Watch {
         Ok(())
     }
 
-    fn window(&mut self, shot_frames: u64, _: &dyn Engine, fade: &Fade) -> Result<(), SessionError> {
+    fn window(&mut self, shot_frames: u64, _: &Arc<dyn Engine>, fade: &Fade) -> Result<(), SessionError> {
         assert_eq!(shot_frames, self.made.len() as u64, "told before its first result");
         self.windows.push(shot_frames);
         self.fades.push(fade.clone());

@@ -6,6 +6,9 @@ mod conv;
 mod deform;
 mod frames;
 mod maps;
+mod memory;
+mod motion;
+mod short;
 
 pub use conv::{ConvCase, conv_cases};
 pub use deform::{DeformCase, deform_cases, nan_flows_show};
@@ -14,6 +17,10 @@ pub use maps::{
     MapCase, bytes_are_the_references, check_pointwise, check_resize, check_shuffle, check_warp, map_cases,
     misfits_are_refused, rows_are_cut_and_stacked,
 };
+
+pub use memory::memory_is_counted_recycled_and_limited;
+pub use motion::motions_are_the_references;
+pub use short::{Loss, losses};
 
 use framelift_engine::{Engine, HostTensor, Precision, Shape, reference};
 
