@@ -178,7 +178,10 @@ impl Demuxer {
         if self.input == Input::Stdin {
             return Err(bad_input(&self.input, "it can be read only once", "give a file"));
         }
-        Self::open(&self.input, &self.options)
+        let mut again = Self::open_container(&self.input, &self.options)?;
+        // Its pictures were looked at before.
+        again.info.clone_from(&self.info);
+        Ok(again)
     }
 
     /// What of the options changes the frames, in words that are equal where the options are.

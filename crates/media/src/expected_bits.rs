@@ -61,7 +61,9 @@ impl OutputVideo {
         let times = f64::from((usual - factor) / half).exp2() * samples / 1.5;
         // However fine the factor, no encoder makes more than the samples are.
         let at_most = |bits: f64| (bits * times).min(raw);
-        Some(ExpectedBits { calm: at_most(bits.start), restless: at_most(bits.end), sure: false })
+        // At a factor of zero most are lossless.
+        let restless = if factor > 0.0 { at_most(bits.end) } else { raw };
+        Some(ExpectedBits { calm: at_most(bits.start), restless, sure: false })
     }
 }
 

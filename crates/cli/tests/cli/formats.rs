@@ -95,6 +95,7 @@ fn ramps_of_pq_and_hlg_come_back_with_their_metadata() {
             for component in 0..3 {
                 let (a, b) = (a[0].samples(component).unwrap().1, b[0].samples(component).unwrap().1);
                 let far = a.iter().zip(&b).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+                eprintln!("{transfer} {format} component {component}: {far} code values off at most");
                 assert!(far <= 1, "{transfer} {format} {component}: {far} code values");
             }
             let spec = |path: &Path| open(path).info().video_stream().unwrap().1.color;
@@ -129,6 +130,7 @@ fn a_ramp_of_ten_bits_keeps_its_levels_through_the_network() {
     let mut levels = samples[32 * 2048..33 * 2048].to_vec();
     levels.sort_unstable();
     levels.dedup();
+    eprintln!("{} of 1024 levels are left", levels.len());
     assert!(levels.len() > 900, "{} levels of 1024 are left", levels.len());
 }
 

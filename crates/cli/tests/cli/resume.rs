@@ -213,7 +213,7 @@ pub(crate) fn checkpoint(folder: &Path) -> String {
 fn a_recurrent_network_survives_kills() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("in.mkv");
-    let count = 500 + 100 * kills() as usize;
+    let count = 500 + 60 * kills() as usize;
     film(&input, shots(Size::new(64, 48), count));
     survives(&input, "out.mkv", &["--model", "lift-x4", "--piece", "60"], count);
     assert_eq!(times_ms(&folder.path().join("calm-out.mkv")), times_ms(&input));
@@ -233,7 +233,7 @@ fn long_shots_and_mp4_survive_kills() {
 fn windows_survive_kills() {
     let folder = tempfile::tempdir().unwrap();
     let (input, weights) = (folder.path().join("in.mkv"), checkpoint(folder.path()));
-    let count = 60 + 5 * kills() as usize;
+    let count = 60 + 3 * kills() as usize;
     film(&input, shots(Size::new(64, 64), count));
     let options = ["--weights", &weights, "--window", "6", "--context", "2", "--piece", "6"];
     survives(&input, "out.mkv", &options, count);
@@ -386,8 +386,14 @@ fn the_disk_is_watched() {
     let stopped = job.command().output().unwrap();
     assert_eq!(stopped.status.code(), Some(4), "{}", stderr(&stopped));
     assert!(!job.output.exists() && status(&job.output)["frames_done"].as_u64() > Some(0), "{}", stderr(&stopped));
+    assert!(stderr(&stopped).contains("by estimate the job takes"), "{}", stderr(&stopped));
     *job.options.last_mut().unwrap() = "1GiB".into();
-    job.run();
+    let told = job.run();
+    assert!(!notices(&told).contains("by estimate"), "{}", notices(&told));
+    let begun = told.iter().find(|event| event["event"] == "started").unwrap();
+    let (calm, restless) = (begun["disk_bytes"][0].as_u64().unwrap(), begun["disk_bytes"][1].as_u64().unwrap());
+    let took = 2 * fs::metadata(&job.output).unwrap().len();
+    assert!((calm..=restless).contains(&took), "{took} bytes of an estimate of {calm} to {restless}");
     assert_eq!(frames(&job.output).len(), 40);
 }
 

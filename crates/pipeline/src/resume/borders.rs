@@ -44,15 +44,20 @@ pub(crate) fn lead_frames(shots: bool, context: u64, warm_up: usize) -> usize {
     CHECKED.max(shots).max(usize::try_from(context).unwrap_or(usize::MAX)).max(warm_up)
 }
 
+/// Samples that are brought to bytes at a time.
+const HASHED_AT_ONCE: usize = 1 << 14;
+
 /// The hash of a frame's pixels.
 pub(crate) fn hash_of(frame: &framelift_frame::Frame) -> u64 {
     let mut state = XxHash3_64::with_seed(0);
-    let mut row = Vec::new();
+    let mut row = vec![0; 2 * HASHED_AT_ONCE];
     for plane in frame.planes() {
-        for samples in plane.samples().chunks(1 << 14) {
-            row.clear();
-            row.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
-            state.write(&row);
+        for samples in plane.samples().chunks(HASHED_AT_ONCE) {
+            let bytes = &mut row[..2 * samples.len()];
+            for (to, sample) in bytes.chunks_exact_mut(2).zip(samples) {
+                to.copy_from_slice(&sample.to_le_bytes());
+            }
+            state.write(bytes);
         }
     }
     state.finish()
