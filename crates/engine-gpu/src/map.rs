@@ -87,7 +87,6 @@ impl<R: Runtime> Map<R> {
 /// The first `len` elements of a buffer as an argument of a kernel.
 pub(crate) fn array<R: Runtime>(buffer: &Buffer<R>, len: usize) -> Result<ArrayArg<R>, EngineError> {
     let handle = buffer.handle();
-    let handle = handle.ok_or(EngineError::Device { engine: NAME, reason: "a buffer is gone".into() })?;
     // SAFETY: callers name no more elements than the buffer has room for.
     #[expect(unsafe_code, reason = "the length is the caller's to know")]
     Ok(unsafe { ArrayArg::from_raw_parts(handle, len) })

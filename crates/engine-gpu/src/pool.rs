@@ -1,8 +1,11 @@
-//! Memory of the device: buffers that are kept for reuse, counted, and bounded.
+//! Memory of the device: buffers cut out of slabs that are kept for reuse, counted, and bounded.
 //!
-//! All work of an engine runs in the order it was launched in, so a buffer whose tensor is gone can be written to at once,
-//! whatever still reads it.
+//! All work of an engine runs in the order it was launched in, so a range whose tensor is gone can be written to at once,
+//! whatever still reads it. Values from the host are another matter: they overtake the launches, so that each has memory of
+//! its own, which goes back with it.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cubecl::prelude::*;
@@ -12,37 +15,86 @@ use framelift_engine::{EngineError, MemoryUse};
 use crate::NAME;
 use crate::device::Health;
 
-/// Sizes are rounded up to this.
+/// Sizes are rounded up to this, which is what ranges must begin at a multiple of.
 const GRAIN_BYTES: usize = 256;
 
-/// A free buffer is good for a request that wants at least this share of it, in eighths.
-const FIT_EIGHTHS: usize = 7;
+/// Slabs may be this much more than tensors have taken at once, in sixteenths: what is free between them is of no use to the
+/// next one at times.
+const SLACK_SIXTEENTHS: usize = 1;
 
-struct Block {
+/// Memory from the device, parts of which are in use.
+struct Slab {
     handle: Handle,
     bytes: usize,
+    /// Ranges that are not in use, by their starts; none touches the next.
+    free: BTreeMap<usize, usize>,
+}
+
+impl Slab {
+    fn is_empty(&self) -> bool {
+        self.free.get(&0) == Some(&self.bytes)
+    }
+
+    /// Takes the first `bytes` of the free range that begins at `start`.
+    fn take(&mut self, start: usize, bytes: usize) -> Range<usize> {
+        if let Some(end) = self.free.remove(&start)
+            && start + bytes < end
+        {
+            self.free.insert(start + bytes, end);
+        }
+        start..start + bytes
+    }
+
+    fn give_back(&mut self, range: Range<usize>) {
+        let end = self.free.remove(&range.end).unwrap_or(range.end);
+        match self.free.range_mut(..range.start).next_back() {
+            Some((_, before)) if *before == range.start => *before = end,
+            _ => drop(self.free.insert(range.start, end)),
+        }
+    }
 }
 
 #[derive(Default)]
 struct State {
-    /// Oldest first.
-    free: Vec<Block>,
+    /// By their numbers, oldest first.
+    slabs: BTreeMap<u64, Slab>,
+    next: u64,
     memory: MemoryUse,
+    /// The most that `memory.used_bytes` has been.
+    most_used_bytes: usize,
 }
 
 impl State {
-    /// Takes free buffers out, oldest first, until at most `bytes` of them are left.
-    fn trim(&mut self, bytes: usize) -> Vec<Block> {
+    /// The smallest free range of at least `bytes`: its slab and its start.
+    fn best(&self, bytes: usize) -> Option<(u64, usize)> {
+        let ranges = self
+            .slabs
+            .iter()
+            .flat_map(|(&number, slab)| slab.free.iter().map(move |(&start, &end)| (end - start, number, start)));
+        ranges.filter(|(length, ..)| *length >= bytes).min().map(|(_, number, start)| (number, start))
+    }
+
+    /// Takes slabs out of which nothing is in use, oldest first, until at most `bytes` are free in all, or none is left.
+    fn trim(&mut self, bytes: usize) -> Vec<Slab> {
         let mut excess = self.memory.pooled_bytes.saturating_sub(bytes);
-        let count = self.free.iter().take_while(|block| {
-            let more = excess > 0;
-            excess = excess.saturating_sub(block.bytes);
-            more
-        });
-        let count = count.count();
-        let dropped: Vec<Block> = self.free.drain(..count).collect();
-        self.memory.pooled_bytes -= dropped.iter().map(|block| block.bytes).sum::<usize>();
+        let mut dropped = Vec::new();
+        while excess > 0 {
+            let Some(number) = self.slabs.iter().find_map(|(&number, slab)| slab.is_empty().then_some(number)) else {
+                break;
+            };
+            let Some(slab) = self.slabs.remove(&number) else { break };
+            self.memory.pooled_bytes -= slab.bytes;
+            excess = excess.saturating_sub(slab.bytes);
+            dropped.push(slab);
+        }
         dropped
+    }
+
+    fn count(&mut self, bytes: usize) {
+        let memory = &mut self.memory;
+        memory.used_bytes += bytes;
+        memory.peak_bytes = memory.peak_bytes.max(memory.used_bytes + memory.pooled_bytes);
+        self.most_used_bytes = self.most_used_bytes.max(memory.used_bytes);
     }
 }
 
@@ -82,29 +134,44 @@ impl<R: Runtime> Pool<R> {
     pub(crate) fn allocate(self: &Arc<Self>, bytes: usize) -> Result<Buffer<R>, EngineError> {
         let wanted_bytes = bytes.max(1).next_multiple_of(GRAIN_BYTES);
         let mut state = self.state();
-        let fits = |block: &Block| (wanted_bytes..=wanted_bytes / FIT_EIGHTHS * 8).contains(&block.bytes);
-        let best = (0..state.free.len()).rev().filter(|&i| fits(&state.free[i])).min_by_key(|&i| state.free[i].bytes);
-        if let Some(i) = best {
-            let block = state.free.remove(i);
-            state.memory.pooled_bytes -= block.bytes;
-            state.memory.used_bytes += block.bytes;
-            return Ok(self.buffer(block));
-        }
-        self.make_room(&mut state, wanted_bytes)?;
-        let handle = self.client.empty(wanted_bytes);
+        let (number, start) = match state.best(wanted_bytes) {
+            Some(found) => found,
+            None => {
+                self.make_room(&mut state, wanted_bytes)?;
+                let handle = self.slab(&mut state, wanted_bytes)?;
+                let number = state.next;
+                state.next += 1;
+                let free = [(0, wanted_bytes)].into();
+                state.slabs.insert(number, Slab { handle, bytes: wanted_bytes, free });
+                state.memory.pooled_bytes += wanted_bytes;
+                (number, 0)
+            }
+        };
+        let Some(slab) = state.slabs.get_mut(&number) else {
+            return Err(EngineError::Device { engine: NAME, reason: "a slab is gone".into() });
+        };
+        let range = slab.take(start, wanted_bytes);
+        let rest = slab.bytes - range.end;
+        let handle = slab.handle.clone().offset_start(start as u64).offset_end(rest as u64);
+        state.memory.pooled_bytes -= wanted_bytes;
+        state.count(wanted_bytes);
+        Ok(Buffer { handle, bytes: wanted_bytes, slab: Some((number, range)), pool: Arc::clone(self) })
+    }
+
+    /// Memory from the device.
+    fn slab(&self, state: &mut State, bytes: usize) -> Result<Handle, EngineError> {
+        let handle = self.client.empty(bytes);
         // Nothing waits for the device here; the server only has to have made the buffer.
         let made = self.client.memory_usage();
         if self.health.take_out_of_memory() {
             drop(handle);
-            let dropped = state.trim(0);
-            drop(dropped);
+            drop(state.trim(0));
             self.client.memory_cleanup();
             let used_bytes = state.memory.used_bytes;
-            return Err(EngineError::OutOfMemory { wanted_bytes, used_bytes, limit_bytes: used_bytes });
+            return Err(EngineError::OutOfMemory { wanted_bytes: bytes, used_bytes, limit_bytes: used_bytes });
         }
         made.map_err(|error| EngineError::Device { engine: NAME, reason: error.to_string() })?;
-        Self::count(&mut state, wanted_bytes);
-        Ok(self.buffer(Block { handle, bytes: wanted_bytes }))
+        Ok(handle)
     }
 
     /// A buffer that holds `data`.
@@ -117,57 +184,55 @@ impl<R: Runtime> Pool<R> {
         let mut state = self.state();
         self.make_room(&mut state, bytes)?;
         let handle = self.client.create(cubecl::bytes::Bytes::from_bytes_vec(data));
-        Self::count(&mut state, bytes);
-        Ok(self.buffer(Block { handle, bytes }))
+        state.count(bytes);
+        Ok(Buffer { handle, bytes, slab: None, pool: Arc::clone(self) })
     }
 
     /// Sees to it that `wanted_bytes` more stay under the limit.
     fn make_room(&self, state: &mut State, wanted_bytes: usize) -> Result<(), EngineError> {
         let used_bytes = state.memory.used_bytes;
-        let limit_bytes = if wanted_bytes > self.largest_bytes { self.largest_bytes } else { self.limit_bytes };
-        let room = limit_bytes.checked_sub(used_bytes).and_then(|room| room.checked_sub(wanted_bytes));
-        let Some(room) = room else {
-            return Err(EngineError::OutOfMemory { wanted_bytes, used_bytes, limit_bytes });
-        };
-        // A size not seen before: what is pooled may be of sizes that will not be seen again.
-        let dropped = state.trim(room.min(used_bytes + wanted_bytes));
+        let out_of = |limit_bytes| Err(EngineError::OutOfMemory { wanted_bytes, used_bytes, limit_bytes });
+        if wanted_bytes > self.largest_bytes {
+            return out_of(self.largest_bytes);
+        }
+        let will_be_used = used_bytes.saturating_add(wanted_bytes);
+        let Some(room) = self.limit_bytes.checked_sub(will_be_used) else { return out_of(self.limit_bytes) };
+        let most = state.most_used_bytes.max(will_be_used);
+        let dropped = state.trim(room.min(most + most / 16 * SLACK_SIXTEENTHS - will_be_used));
         if !dropped.is_empty() {
             drop(dropped);
             self.client.memory_cleanup();
         }
-        Ok(())
-    }
-
-    fn count(state: &mut State, bytes: usize) {
-        state.memory.used_bytes += bytes;
-        state.memory.peak_bytes = state.memory.peak_bytes.max(state.memory.used_bytes + state.memory.pooled_bytes);
-    }
-
-    fn buffer(self: &Arc<Self>, block: Block) -> Buffer<R> {
-        Buffer { block: Some(block), pool: Arc::clone(self) }
+        // What is free in slabs that are in use cannot be let go.
+        if state.memory.pooled_bytes > room { out_of(self.limit_bytes) } else { Ok(()) }
     }
 }
 
 /// Memory of a [`Pool`], which takes it back on drop.
 pub(crate) struct Buffer<R: Runtime> {
-    block: Option<Block>,
+    handle: Handle,
+    bytes: usize,
+    /// What of which slab it is; `None` where its memory is its own.
+    slab: Option<(u64, Range<usize>)>,
     pool: Arc<Pool<R>>,
 }
 
 impl<R: Runtime> Buffer<R> {
     /// What kernels and copies name it by.
-    pub(crate) fn handle(&self) -> Option<Handle> {
-        self.block.as_ref().map(|block| block.handle.clone())
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 }
 
 impl<R: Runtime> Drop for Buffer<R> {
     fn drop(&mut self) {
-        if let Some(block) = self.block.take() {
-            let mut state = self.pool.state();
-            state.memory.used_bytes -= block.bytes;
-            state.memory.pooled_bytes += block.bytes;
-            state.free.push(block);
+        let mut state = self.pool.state();
+        state.memory.used_bytes -= self.bytes;
+        if let Some((number, range)) = self.slab.take()
+            && let Some(slab) = state.slabs.get_mut(&number)
+        {
+            slab.give_back(range);
+            state.memory.pooled_bytes += self.bytes;
         }
     }
 }

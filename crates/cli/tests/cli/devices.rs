@@ -24,7 +24,7 @@ fn a_device_that_is_not_there_ends_with_code_5() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("in.mkv");
     film(&input, variable_rate(3));
-    for device in ["vulkan:99", "cuda:99", "gpu", "tpu"] {
+    for device in ["vulkan:99", "cuda:99", "gpu", "tpu", "vulkan:98,vulkan:99", "cpu,vulkan:0"] {
         let output = folder.path().join("out.mkv");
         let mut command = framelift();
         command.arg("upscale").arg(&input).arg("-o").arg(&output).args(["--device", device]).envs(WITHOUT_DRIVERS);
@@ -49,14 +49,68 @@ fn without_a_gpu_the_processor_computes_and_a_build_that_knows_gpus_says_so_once
     assert_eq!(notices, usize::from(cfg!(feature = "gpu")), "{}", stderr(&finished));
 }
 
+/// Whether there is a Vulkan device; said aloud where there is none.
+#[cfg(feature = "gpu")]
+fn has_vulkan() -> bool {
+    let finished = framelift().args(["devices", "--json"]).output().unwrap();
+    let devices: Value = serde_json::from_slice(&finished.stdout).unwrap();
+    let found = devices.as_array().unwrap().len() > 1;
+    if !found {
+        println!("SKIPPED: no Vulkan device");
+    }
+    found
+}
+
+/// A film of shots on a device that is named twice is the film on it alone, in pieces or in one go.
+#[cfg(feature = "gpu")]
+#[test]
+fn shots_on_several_devices_are_those_of_one() {
+    use framelift::{Frame, Plane};
+
+    if !has_vulkan() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in.mkv");
+    let frames = variable_rate(40).into_iter().enumerate().map(|(n, frame)| {
+        // Each ten frames another still scene with a little movement.
+        let scene = n / 10;
+        let plane = |channel: usize| {
+            let at = |i: usize| {
+                let (x, y) = (i % 48, i / 48);
+                let wave = |side: usize, step: usize| (side * step * (scene + 1 + channel)) % 29;
+                (6000 + 9000 * (scene * 3 % 4) + 900 * wave(x + n % 10, 3) + 300 * wave(y, 5)) as u16
+            };
+            Plane::new(frame.size(), (0..48 * 32).map(at).collect()).unwrap()
+        };
+        Frame::new([plane(0), plane(1), plane(2)], frame.time, frame.duration_ticks).unwrap()
+    });
+    film(&input, frames.collect());
+    let made = |name: &str, options: &[&str]| {
+        let (output, report) = (folder.path().join(name), folder.path().join("report.json"));
+        let mut command = framelift();
+        command.arg("upscale").arg(&input).arg("-o").arg(&output).args(["--codec", "ffv1", "--model", "lift-x2"]);
+        let finished = command.arg("--report").arg(report.clone()).args(options).output().unwrap();
+        assert!(finished.status.success(), "{}", stderr(&finished));
+        let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+        (crate::common::frames(&output), report)
+    };
+    let (due, report) = made("one.mkv", &["--device", "vulkan:0", "--piece", "12"]);
+    assert_eq!(due.len(), 40);
+    assert!(report.to_string().contains("\"shots\":4"), "{report}");
+    for (name, options) in [("two.mkv", &["--piece", "12"][..]), ("whole.mkv", &["--no-resume"])] {
+        let (made, _) = made(name, &[&["--device", "vulkan:0,vulkan:0"], options].concat());
+        assert!(made == due, "{name}");
+    }
+    let finished = framelift().args(["bench", "--device", "vulkan:0,vulkan:0"]).output().unwrap();
+    assert_eq!(finished.status.code(), Some(5), "{}", stderr(&finished));
+}
+
 /// The film through a software GPU is the film through the processor.
 #[cfg(feature = "gpu")]
 #[test]
 fn a_film_through_vulkan_is_the_film_through_the_processor() {
-    let finished = framelift().args(["devices", "--json"]).output().unwrap();
-    let devices: Value = serde_json::from_slice(&finished.stdout).unwrap();
-    if devices.as_array().unwrap().len() < 2 {
-        println!("SKIPPED: no Vulkan device");
+    if !has_vulkan() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

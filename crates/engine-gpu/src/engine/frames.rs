@@ -7,7 +7,7 @@ use cubecl::prelude::*;
 use framelift_engine::{Download, EngineError, Precision, Shape, Tensor};
 use framelift_frame::{Frame, Plane, Size, Timestamp};
 
-use super::{GpuEngine, guarded, handle, misfit};
+use super::{GpuEngine, guarded, misfit};
 use crate::kernels;
 use crate::launch::row_of;
 use crate::map::{array, read};
@@ -69,7 +69,7 @@ impl<R: Runtime> GpuEngine<R> {
                 pixels as u32,
             );
         }
-        let copies = Read::begin(&self.client, vec![handle(&samples)?, handle(&broken)?]);
+        let copies = Read::begin(&self.client, vec![samples.handle(), broken.handle()]);
         let health = Arc::clone(&self.health);
         Ok(Download::coming(move || guarded(&health, || frame_of(&copies.wait()?, size, time, duration_ticks))))
     }

@@ -4,7 +4,7 @@ use cubecl::ir::{ElemType, FloatKind, StorageType};
 use cubecl::prelude::*;
 use framelift_engine::{EngineError, Precision, Shape, Tensor};
 
-use super::{GpuEngine, handle, misfit};
+use super::{GpuEngine, misfit};
 use crate::kernels::{self, pointwise};
 use crate::launch::row_of;
 use crate::map::{Map, array, encode, read, storage_type, vectors};
@@ -147,7 +147,7 @@ impl<R: Runtime> GpuEngine<R> {
                 [storage_type(input.precision()), StorageType::Scalar(ElemType::Float(sum_type))],
             );
         }
-        let bytes = self.download_bytes(vec![handle(&sums)?])?;
+        let bytes = self.download_bytes(vec![sums.handle()])?;
         let bytes = &bytes[0][..units * sum_bytes];
         let sum: f64 = if self.has_f64 {
             bytes.as_chunks::<8>().0.iter().map(|b| f64::from_ne_bytes(*b)).sum()

@@ -107,7 +107,6 @@ fn realbasicvsr() {
 }
 
 #[test]
-#[ignore = "takes minutes on software"]
 fn realbasicvsr_cleans_until_the_threshold() {
     let checkpoint = checkpoint("realbasicvsr_c32n2", &synth::realbasicvsr(32, 2, 2));
     let cleaning = detect(&checkpoint).unwrap().with_cleaning_threshold(2.0).unwrap();
@@ -115,13 +114,11 @@ fn realbasicvsr_cleans_until_the_threshold() {
 }
 
 #[test]
-#[ignore = "takes minutes on software"]
 fn basicvsr() {
     check("basicvsr_c64n3", &checkpoint("basicvsr_c64n3", &synth::basicvsr(64, 3)));
 }
 
 #[test]
-#[ignore = "takes minutes on software"]
 fn basicvsr_plusplus() {
     check("basicvsrpp_c64n2", &checkpoint("basicvsrpp_c64n2", &synth::basicvsr_plusplus(64, 2, false)));
     check("basicvsrpp_same_c32n1", &checkpoint("basicvsrpp_same_c32n1", &synth::basicvsr_plusplus(32, 1, true)));
