@@ -67,7 +67,7 @@ fn shots_windows_and_scratch_file() {
     let (whole, told) = run(&[]);
     assert_eq!(whole.len(), 10);
     assert_eq!(event(&told, "finished")["shots"], 2);
-    assert_eq!(event(&told, "started")["window"]["body"], 100);
+    assert_eq!(event(&told, "started")["window"]["body"], 48);
     assert!(event(&told, "window")["done"].as_f64().unwrap() > 0.0);
     let peak = event(&told, "finished")["peak_resident_bytes"].as_u64();
     assert!(cfg!(not(target_os = "linux")) || peak > Some(1 << 20));
