@@ -10,7 +10,6 @@
 //! Every timestamp stays in ticks of the input's time base from end to end.
 #![expect(unsafe_code, reason = "FFmpeg is a C library; each call into it states why it is sound")]
 
-mod clean_memory;
 mod color;
 pub mod compose;
 mod containers;
@@ -26,6 +25,7 @@ mod error;
 mod expected_bits;
 mod graph;
 mod hdr;
+mod heap;
 mod info;
 mod input;
 mod interrupt;

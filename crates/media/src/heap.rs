@@ -1,8 +1,11 @@
-//! Memory that is all zeros when an encoder gets it.
+//! What the heap gives an encoder, and what it keeps of what an encoder gives back.
 //!
 //! libx264 weighs frames against each other (its `mbtree`) by values that it has not always written before. What they are
 //! is then up to the heap, and two encoders of the same pictures differ once one of them is not the first of its process.
 //! With memory of zeros both make the same. glibc can be told to clear what it gives out; other C libraries cannot.
+//!
+//! What an encoder gives back lies scattered over the heaps of its threads, and the next one's threads have others: a film in
+//! many pieces would take more memory the longer it is. So the pages go back to the system when an encoder is gone.
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod glibc {
@@ -37,6 +40,12 @@ mod glibc {
         }
     }
 
+    /// Gives pages of the heap in which nothing lies back to the system.
+    pub(crate) fn trim() {
+        // SAFETY: malloc_trim may be called at any time and from any thread, and moves nothing that is in use.
+        unsafe { libc::malloc_trim(0) };
+    }
+
     fn perturb(byte: c_int) {
         // SAFETY: mallopt may be called at any time and from any thread; this parameter only says what blocks hold when
         // they are given out and taken back, which nobody may count on.
@@ -45,7 +54,7 @@ mod glibc {
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub(crate) use glibc::CleanMemory;
+pub(crate) use glibc::{CleanMemory, trim};
 
 /// Nothing can be done here.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
@@ -57,3 +66,7 @@ impl CleanMemory {
         Self(())
     }
 }
+
+/// Nothing can be done here.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn trim() {}
