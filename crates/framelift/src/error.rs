@@ -124,7 +124,7 @@ fn pipeline_kind(error: &PipelineError) -> ErrorKind {
             framelift_media::ErrorKind::Internal => ErrorKind::Bug,
         },
         PipelineError::Session(SessionError::Frame { source, .. } | SessionError::End(source)) => engine_kind(source),
-        PipelineError::Session(SessionError::NonFinite { .. }) => ErrorKind::Device,
+        PipelineError::Session(SessionError::NonFinite { .. } | SessionError::Thread) => ErrorKind::Device,
         PipelineError::Session(SessionError::Disk { .. }) => ErrorKind::Output,
         PipelineError::Session(
             SessionError::Memory { .. }
