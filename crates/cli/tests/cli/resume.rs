@@ -235,7 +235,7 @@ fn windows_survive_kills() {
     let (input, weights) = (folder.path().join("in.mkv"), checkpoint(folder.path()));
     let count = 60 + 3 * kills() as usize;
     film(&input, shots(Size::new(64, 64), count));
-    let options = ["--weights", &weights, "--window", "6", "--context", "2", "--piece", "6"];
+    let options = ["--weights", &weights, "--window", "6", "--context", "2", "--fade", "2", "--piece", "6"];
     survives(&input, "out.mkv", &options, count);
 }
 
