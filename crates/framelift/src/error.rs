@@ -142,10 +142,9 @@ fn pipeline_kind(error: &PipelineError) -> ErrorKind {
         PipelineError::Session(SessionError::Count { .. })
         | PipelineError::Lost { .. }
         | PipelineError::Panic { .. } => ErrorKind::Bug,
-        PipelineError::Session(SessionError::Thread)
-        | PipelineError::Thread { .. }
-        | PipelineError::Pinned { .. }
-        | PipelineError::DiskLimit { .. } => ErrorKind::Limits,
+        PipelineError::Thread { .. } | PipelineError::Pinned { .. } | PipelineError::DiskLimit { .. } => {
+            ErrorKind::Limits
+        }
         PipelineError::Busy { .. }
         | PipelineError::Work { .. }
         | PipelineError::Piece { .. }

@@ -393,7 +393,8 @@ impl Results<'_> {
         workers: Option<&mut Workers>,
     ) -> Result<(), Halt> {
         let Some((borders, folder)) = &mut self.borders else { return Ok(()) };
-        if !begins_shot && borders.is_due(false) {
+        // Where the next result begins a shot, the piece ends there at the latest, and needs no state.
+        if !begins_shot && !borders.next_begins_shot() && borders.is_due(false) {
             if let Some(workers) = workers {
                 if let Some((frozen, engine)) = workers.freeze() {
                     let state = !frozen.state.is_empty();

@@ -97,6 +97,18 @@ fn joined_streams_go_on_where_they_were_stopped() {
     goes_on(&input, "part.mkv", &[&options[..], &part].concat(), &[2]);
 }
 
+/// The first shot has 70 frames: a piece may end with it, just before or just after.
+#[test]
+fn pieces_that_end_where_shots_do_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in.mkv");
+    film(&input, shots(Size::new(64, 48), 400));
+    for piece in ["70", "69", "71", "35"] {
+        let name = format!("{piece}.mkv");
+        goes_on(&input, &name, &["--model", "lift-x4", "--piece", piece], &[1, 2]);
+    }
+}
+
 #[test]
 fn other_encoders_go_on_where_they_were_stopped() {
     let folder = tempfile::tempdir().unwrap();
