@@ -9,7 +9,7 @@ use framelift_frame::{TimeBase, Timestamp};
 use crate::containers::wants_global_header;
 use crate::encoders::VideoEncoder;
 use crate::error::{Code, check, must};
-use crate::heap::{CleanMemory, trim};
+use crate::heap::{CleanMemory, trim_heap};
 use crate::options::Container;
 use crate::raw::{self, Dictionary, Parameters, av_base, rational, stated};
 use crate::{MediaError, Output, OutputVideo, Picture, WriteOptions, hdr, log};
@@ -249,7 +249,7 @@ impl Drop for Encoder {
     fn drop(&mut self) {
         // SAFETY: self owns the context, which may be null, and is gone after this.
         unsafe { ffi::avcodec_free_context(&raw mut self.context) };
-        trim();
+        trim_heap();
     }
 }
 

@@ -40,8 +40,8 @@ mod glibc {
         }
     }
 
-    /// Gives pages of the heap in which nothing lies back to the system.
-    pub(crate) fn trim() {
+    /// Gives pages of the heap in which nothing lies back to the system: after work that took more than what follows.
+    pub fn trim_heap() {
         // SAFETY: malloc_trim may be called at any time and from any thread, and moves nothing that is in use.
         unsafe { libc::malloc_trim(0) };
     }
@@ -54,7 +54,9 @@ mod glibc {
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub(crate) use glibc::{CleanMemory, trim};
+pub(crate) use glibc::CleanMemory;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub use glibc::trim_heap;
 
 /// Nothing can be done here.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
@@ -69,4 +71,4 @@ impl CleanMemory {
 
 /// Nothing can be done here.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(crate) fn trim() {}
+pub fn trim_heap() {}

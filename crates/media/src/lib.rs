@@ -54,6 +54,7 @@ pub use demux::{Demuxer, Packet, probe};
 pub use encode::{EncodedPacket, Encoder};
 pub use error::{ErrorKind, MediaError};
 pub use expected_bits::ExpectedBits;
+pub use heap::trim_heap;
 pub use info::{AudioInfo, Chapter, Combing, MediaInfo, Metadata, Scan, StreamInfo, StreamKind, VideoInfo};
 pub use input::{Input, ReadOptions};
 pub use mux::{Complete, Muxer};

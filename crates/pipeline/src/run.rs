@@ -7,7 +7,7 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use framelift_frame::{Size, TimeBase, Timestamp};
-use framelift_media::{Encoder, MediaInfo, Muxer, Output, OutputVideo, ToRgb, ToYuv};
+use framelift_media::{Encoder, MediaInfo, Muxer, Output, OutputVideo, ToRgb, ToYuv, trim_heap};
 use framelift_nets::{Descriptor, Reach};
 use framelift_shots::CutDetector;
 
@@ -162,6 +162,8 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         None => (None, None),
     };
     let frames_before = pieces.as_ref().map_or(0, Pieces::frames);
+    // Making the network ready took more than it keeps.
+    trim_heap();
     on_event(Event::Started(Plan {
         input: video.size,
         output: size,
