@@ -97,7 +97,7 @@ fn shots_on_several_devices_are_those_of_one() {
     };
     let (due, report) = made("one.mkv", &["--device", "vulkan:0", "--piece", "12"]);
     assert_eq!(due.len(), 40);
-    assert!(report.to_string().contains("\"shots\":4"), "{report}");
+    assert!(report["films"][0]["shots"].as_u64() >= Some(4), "several shots, so that there is work for two: {report}");
     for (name, options) in [("two.mkv", &["--piece", "12"][..]), ("whole.mkv", &["--no-resume"])] {
         let (made, _) = made(name, &[&["--device", "vulkan:0,vulkan:0"], options].concat());
         assert!(made == due, "{name}");
