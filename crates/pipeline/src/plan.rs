@@ -76,17 +76,24 @@ impl WindowOptions {
     /// The same with windows of a length that was chosen before.
     pub(crate) fn settled(self, body: u64, context: u64) -> Self {
         let shorter_if_still = Some(self.shortens_if_still());
-        Self { body: Some(body), context: Some(context), shorter_if_still, fade: Some(self.fades(context)), ..self }
+        Self {
+            body: Some(body),
+            context: Some(context),
+            shorter_if_still,
+            fade: Some(self.fades(body, context)),
+            ..self
+        }
     }
 
     fn shortens_if_still(&self) -> bool {
         self.shorter_if_still.unwrap_or(self.body.is_none())
     }
 
-    /// Frames over which windows of this context fade.
-    fn fades(&self, context: u64) -> u64 {
-        let chosen = if self.body.is_none() { DEFAULT_FADE.min(context / 4) } else { 0 };
-        self.fade.unwrap_or(chosen).min(context)
+    /// Frames over which windows of this length fade.
+    fn fades(&self, body: u64, context: u64) -> u64 {
+        let short = SHORT_WINDOWS.iter().any(|&(most, _)| body <= most);
+        let chosen = if self.body.is_none() && !short { DEFAULT_FADE.min(context / 4) } else { 0 };
+        self.fade.unwrap_or(chosen).min(context).min(body)
     }
 }
 
@@ -361,8 +368,7 @@ impl Cost<'_> {
         };
         let longest = frames.unwrap_or(u64::MAX);
         // Those of the window before wait for those they are mixed with, and tiles are put together in both.
-        let short = self.options.fade.is_none() && SHORT_WINDOWS.iter().any(|&(most, _)| body <= most);
-        let fade = if longest > body && !short { self.options.fades(context).min(body) } else { 0 };
+        let fade = if longest > body { self.options.fades(body, context) } else { 0 };
         let faded = fade.saturating_mul(result + results);
         let (seen, waits, made) = match Grid::new(body, context).frames_held() {
             Some(waits) => {
@@ -533,6 +539,21 @@ mod tests {
         assert_eq!((window.body, window.store_bytes), (30, 0));
         let full = choose(Reach::Window, always, None, 4000 * MIB, MIB);
         assert!(full.is_err(), "the disk is full");
+    }
+
+    #[test]
+    fn windows_that_were_settled_are_the_ones_that_were_chosen() {
+        let mut bodies = Vec::new();
+        for memory_mib in [230, 250, 300, 320, 500, 1000, 2000, 8000] {
+            let plan = |options| choose(Reach::Window, options, None, memory_mib * MIB, u64::MAX).unwrap();
+            for options in [WindowOptions::default(), WindowOptions { fade: Some(2), ..WindowOptions::default() }] {
+                let chosen = plan(options);
+                let window = chosen.window.unwrap();
+                assert_eq!(plan(options.settled(window.body, window.context)), chosen, "{memory_mib} MiB");
+                bodies.push(window.body);
+            }
+        }
+        assert!(bodies.iter().any(|&body| body <= 12) && bodies.contains(&DEFAULT_BODY), "{bodies:?}");
     }
 
     #[test]
