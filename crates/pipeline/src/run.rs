@@ -209,7 +209,7 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     }
 
     let resumed = place.map(|place| Resumed::new(place, frames_before, wanted.time_base));
-    let go_on = match resumed {
+    let go_on = match resumed.filter(|resumed| resumed.from.is_some()) {
         Some(resumed) if can_seek(input.reopen()?, video, start, resumed)? => resumed.from,
         _ => None,
     };

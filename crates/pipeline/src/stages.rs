@@ -2,12 +2,12 @@
 //! and drops its ends of the edges when it returns.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use framelift_engine::Engine;
+use framelift_engine::{Engine, Tensor};
 use framelift_frame::{Frame, Timestamp};
 use framelift_media::{Decoder, Demuxer, EncodedPacket, Encoder, Muxer, Packet, Picture, ToRgb, ToYuv};
 use framelift_shots::CutDetector;
@@ -397,10 +397,7 @@ impl Results<'_> {
         if !begins_shot && !borders.next_begins_shot() && borders.is_due(false) {
             if let Some(workers) = workers {
                 if let Some((frozen, engine)) = workers.freeze() {
-                    let state = !frozen.state.is_empty();
-                    if state {
-                        state::write(&state_part(folder, borders.next()), &*engine, &frozen.state)?;
-                    }
+                    let state = keep_state(folder, borders.next(), &*engine, &frozen.state)?;
                     let place = borders.begin(ticks, false, frozen.pushed - frozen.given);
                     self.begins = Some(Place { full: frozen.in_full, state, ..place });
                 }
@@ -411,6 +408,15 @@ impl Results<'_> {
         borders.pushed(ticks, hash, begins_shot);
         Ok(())
     }
+}
+
+/// Writes what going on with frame `next` needs, beside the pieces; whether it needs anything.
+fn keep_state(folder: &Path, next: u64, engine: &dyn Engine, state: &[Option<Tensor>]) -> Result<bool, PipelineError> {
+    if state.is_empty() {
+        return Ok(false);
+    }
+    state::write(&state_part(folder, next), engine, state)?;
+    Ok(true)
 }
 
 impl Sink for Results<'_> {
@@ -444,10 +450,7 @@ impl Sink for Results<'_> {
         let due = |(borders, _): &&mut (Borders, PathBuf)| shot_frames > 0 && borders.is_due(false);
         if let Some((borders, folder)) = self.borders.as_mut().filter(due) {
             let fading = fade.freeze(&**engine).map_err(SessionError::End)?;
-            let state = !fading.is_empty();
-            if state {
-                state::write(&state_part(folder, borders.next()), &**engine, &fading)?;
-            }
+            let state = keep_state(folder, borders.next(), &**engine, &fading)?;
             self.begins = Some(Place { state, ..borders.begin(0, false, 0) });
         }
         Ok(())
