@@ -29,6 +29,16 @@ pub struct PixelFormat {
 }
 
 impl PixelFormat {
+    /// Samples of a pixel, alpha included: 1.5 in 4:2:0.
+    #[must_use]
+    pub fn samples_per_pixel(self) -> f64 {
+        let chroma = match self.family {
+            ColorFamily::Gray => 0.0,
+            _ => 2.0 / f64::from(1_u32 << (self.log2_chroma_w + self.log2_chroma_h)),
+        };
+        1.0 + chroma + f64::from(u8::from(self.alpha))
+    }
+
     /// The name of the chroma subsampling, such as `4:2:0`.
     #[must_use]
     pub fn subsampling(self) -> &'static str {

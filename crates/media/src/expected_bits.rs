@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use framelift_frame::ColorFamily;
-
 use crate::{OutputVideo, WriteOptions};
 
 /// What encoders with a rate factor make of a pixel in bits at some factor, of calm and of restless films, and by how much
@@ -34,13 +32,8 @@ impl OutputVideo {
     /// What a pixel of the output may take; `None` for encoders and settings that nothing is known of.
     #[must_use]
     pub fn expected_bits(&self, options: &WriteOptions) -> Option<ExpectedBits> {
-        let format = self.format;
-        let chroma = match format.family {
-            ColorFamily::Gray => 0.0,
-            _ => 2.0 / f64::from(1_u32 << (format.log2_chroma_w + format.log2_chroma_h)),
-        };
-        let samples = 1.0 + chroma + f64::from(u8::from(format.alpha));
-        let raw = samples * if format.depth > 8 { 16.0 } else { 8.0 };
+        let samples = self.format.samples_per_pixel();
+        let raw = samples * if self.format.depth > 8 { 16.0 } else { 8.0 };
         match self.encoder.as_str() {
             "wrapped_avframe" | "rawvideo" => return Some(ExpectedBits { calm: raw, restless: raw, sure: true }),
             // Lossless of what a film is: rarely under a fifth, and of noise no less than it is.

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use framelift_frame::{ColorFamily, PixelFormat, Size};
+use framelift_frame::Size;
 use framelift_media::{OutputVideo, WriteOptions};
 use framelift_shots::CutDetector;
 
@@ -89,15 +89,8 @@ pub(crate) fn frame_bytes(size: Size) -> u64 {
 
 /// Bytes of a finished picture.
 fn picture_bytes(output: &OutputVideo) -> u64 {
-    let PixelFormat { family, depth, log2_chroma_w, log2_chroma_h, alpha } = output.format;
-    let pixels = output.size.pixels();
-    let chroma = match family {
-        ColorFamily::Gray => 0,
-        ColorFamily::Rgb => 2 * pixels,
-        ColorFamily::Yuv => 2 * (pixels >> (log2_chroma_w + log2_chroma_h)),
-    };
-    let samples = pixels + chroma + if alpha { pixels } else { 0 };
-    samples * u64::from(depth.div_ceil(8))
+    let samples = output.size.pixels() as f64 * output.format.samples_per_pixel();
+    samples as u64 * u64::from(output.format.depth.div_ceil(8))
 }
 
 /// What a run holds beside the network and its session: the program, decoder and encoder, and the edges between the
