@@ -137,6 +137,36 @@ impl Damage {
     }
 }
 
+/// Stretches of a container that could not be read, as far as the demuxer says: it skips them and goes on.
+#[derive(Default)]
+pub(crate) struct ContainerDamage {
+    places: u64,
+    /// Where the film had come to before the first, and what the demuxer said.
+    first: Option<(Option<Timestamp>, String)>,
+}
+
+impl ContainerDamage {
+    /// Takes note of what the demuxer of `format` complained of while the last packet was read. Parsers complain of what
+    /// decoders see as well.
+    pub(crate) fn look(&mut self, format: &str, reached: Option<Timestamp>) {
+        let own = |line: String| line.strip_prefix(format)?.strip_prefix(": ").map(str::to_owned);
+        if let Some(complaint) = log::take_all().into_iter().find_map(own) {
+            self.places += 1;
+            self.first.get_or_insert((reached, complaint));
+        }
+    }
+
+    /// What there is to say, once.
+    pub(crate) fn say(&mut self) -> Option<String> {
+        let (reached, complaint) = self.first.take()?;
+        let at = reached.map_or_else(|| "the beginning".to_owned(), |time| time.to_string());
+        let places = if self.places == 1 { "one place".to_owned() } else { format!("{} places", self.places) };
+        Some(format!(
+            "the file is damaged in {places}, at {at} first ({complaint}): what lies there is lost, all else keeps its time"
+        ))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use ffmpeg_next::ffi;
 use framelift_frame::{TimeBase, Timestamp};
 
+use crate::damage::ContainerDamage;
 use crate::describe::describe;
 use crate::error::{Code, check};
 use crate::input::file_url;
@@ -45,7 +46,7 @@ pub struct Demuxer {
     failures: u32,
     timeline: Timeline,
     /// Stretches of the container that could not be read.
-    damage: Damaged,
+    damage: ContainerDamage,
     notices: Vec<String>,
     // FFmpeg holds pointers to these two; they are dropped after the context is closed.
     _standard_input: Option<StandardInput>,
@@ -142,7 +143,7 @@ impl Demuxer {
             first_number,
             failures: 0,
             timeline: Timeline::default(),
-            damage: Damaged::default(),
+            damage: ContainerDamage::default(),
             notices: Vec::new(),
             _standard_input: standard_input,
             interrupt,
@@ -437,36 +438,6 @@ impl Demuxer {
     pub fn set_interrupt(&mut self, flag: Arc<AtomicBool>) {
         self.options.interrupt = Some(Arc::clone(&flag));
         self.interrupt.set_flag(flag);
-    }
-}
-
-/// Stretches of a container that could not be read, as far as the demuxer says: it skips them and goes on.
-#[derive(Default)]
-struct Damaged {
-    places: u64,
-    /// Where the film had come to before the first, and what the demuxer said.
-    first: Option<(Option<Timestamp>, String)>,
-}
-
-impl Damaged {
-    /// Takes note of what the demuxer of `format` complained of while the last packet was read. Parsers complain of what
-    /// decoders see as well.
-    fn look(&mut self, format: &str, reached: Option<Timestamp>) {
-        let own = |line: String| line.strip_prefix(format)?.strip_prefix(": ").map(str::to_owned);
-        if let Some(complaint) = log::take_all().into_iter().find_map(own) {
-            self.places += 1;
-            self.first.get_or_insert((reached, complaint));
-        }
-    }
-
-    /// What there is to say, once.
-    fn say(&mut self) -> Option<String> {
-        let (reached, complaint) = self.first.take()?;
-        let at = reached.map_or_else(|| "the beginning".to_owned(), |time| time.to_string());
-        let places = if self.places == 1 { "one place".to_owned() } else { format!("{} places", self.places) };
-        Some(format!(
-            "the file is damaged in {places}, at {at} first ({complaint}): what lies there is lost, all else keeps its time"
-        ))
     }
 }
 
