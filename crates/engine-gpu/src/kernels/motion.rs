@@ -199,19 +199,24 @@ pub(crate) fn residue(
     }
 }
 
+/// The sum over the rows at most `reach` above and below a position, of its plane.
+#[cube]
+fn sum_of_rows(input: &Array<V4<f32>>, at: u32, height: u32, width: u32, #[comptime] reach: u32) -> V4<f32> {
+    let (row, x) = (at / width, at % width);
+    let y = row % height;
+    let start = row - y;
+    let mut sum = V4::<f32>::new(0.0f32);
+    for near in max(y, reach) - reach..min(y + reach + 1, height) {
+        sum += input[((start + near) * width + x) as usize];
+    }
+    sum
+}
+
 /// Sums over the rows of the window of the first two lanes; the flow in the others stays.
 #[cube(launch_unchecked)]
 pub(crate) fn residue_rows(input: &Array<V4<f32>>, output: &mut Array<V4<f32>>, height: u32, width: u32, len: u32) {
     if ABSOLUTE_POS < len as usize {
-        let at = ABSOLUTE_POS as u32;
-        let (row, x) = (at / width, at % width);
-        let y = row % height;
-        let start = row - y;
-        let reach = comptime!(WINDOW as u32);
-        let mut sum = V4::<f32>::new(0.0f32);
-        for near in max(y, reach) - reach..min(y + reach + 1, height) {
-            sum += input[((start + near) * width + x) as usize];
-        }
+        let mut sum = sum_of_rows(input, ABSOLUTE_POS as u32, height, width, WINDOW as u32);
         let own = input[ABSOLUTE_POS];
         sum[2] = own[2];
         sum[3] = own[3];
@@ -251,16 +256,7 @@ fn bounded(step: f32) -> f32 {
 #[cube(launch_unchecked)]
 pub(crate) fn flow_rows(input: &Array<V4<f32>>, output: &mut Array<V4<f32>>, height: u32, width: u32, len: u32) {
     if ABSOLUTE_POS < len as usize {
-        let at = ABSOLUTE_POS as u32;
-        let (row, x) = (at / width, at % width);
-        let y = row % height;
-        let start = row - y;
-        let reach = comptime!(SMOOTH as u32);
-        let mut sum = V4::<f32>::new(0.0f32);
-        for near in max(y, reach) - reach..min(y + reach + 1, height) {
-            sum += input[((start + near) * width + x) as usize];
-        }
-        output[ABSOLUTE_POS] = sum;
+        output[ABSOLUTE_POS] = sum_of_rows(input, ABSOLUTE_POS as u32, height, width, SMOOTH as u32);
     }
 }
 
