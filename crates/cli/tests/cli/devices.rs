@@ -1,5 +1,8 @@
 //! Which devices there are, and what happens where one is not.
 
+#[cfg(feature = "gpu")]
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::common::{film, framelift, stderr, variable_rate};
@@ -61,6 +64,15 @@ fn has_vulkan() -> bool {
     found
 }
 
+/// Makes `output` of the film by a small network, without loss.
+#[cfg(feature = "gpu")]
+fn lossless(input: &Path, output: &Path, options: &[&str]) {
+    let mut command = framelift();
+    command.arg("upscale").arg(input).arg("-o").arg(output).args(["--codec", "ffv1", "--model", "lift-x2"]);
+    let finished = command.args(options).output().unwrap();
+    assert!(finished.status.success(), "{}", stderr(&finished));
+}
+
 /// A film of shots on a device that is named twice is the film on it alone, in pieces or in one go.
 #[cfg(feature = "gpu")]
 #[test]
@@ -88,10 +100,7 @@ fn shots_on_several_devices_are_those_of_one() {
     film(&input, frames.collect());
     let made = |name: &str, options: &[&str]| {
         let (output, report) = (folder.path().join(name), folder.path().join("report.json"));
-        let mut command = framelift();
-        command.arg("upscale").arg(&input).arg("-o").arg(&output).args(["--codec", "ffv1", "--model", "lift-x2"]);
-        let finished = command.arg("--report").arg(report.clone()).args(options).output().unwrap();
-        assert!(finished.status.success(), "{}", stderr(&finished));
+        lossless(&input, &output, &[&["--report", report.to_str().unwrap()], options].concat());
         let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
         (crate::common::frames(&output), report)
     };
@@ -118,11 +127,7 @@ fn a_film_through_vulkan_is_the_film_through_the_processor() {
     film(&input, variable_rate(5));
     let made = |name: &str, options: &[&str]| {
         let output = folder.path().join(name);
-        let lossless = ["--codec", "ffv1", "--model", "lift-x2"];
-        let mut command = framelift();
-        command.arg("upscale").arg(&input).arg("-o").arg(&output).args(lossless).args(options);
-        let finished = command.output().unwrap();
-        assert!(finished.status.success(), "{}", stderr(&finished));
+        lossless(&input, &output, options);
         output
     };
     let cpu = made("cpu.mkv", &["--device", "cpu", "--precision", "f32"]);
