@@ -83,19 +83,7 @@ impl CpuEngine {
         self.isa
     }
 
-    /// Whether it multiplies bf16 in its own instructions.
-    fn has_bf16(&self) -> bool {
-        self.kernels.pairs
-    }
-
-    fn refuse<T>(what: String) -> Result<T, EngineError> {
-        Err(EngineError::Unsupported { engine: NAME, what })
-    }
-
     fn allocate(&self, shape: Shape, precision: Precision) -> Result<NewMap, EngineError> {
-        if precision == Precision::F16 {
-            return Self::refuse("store f16; use bf16 or f32".into());
-        }
         NewMap::allocate(&self.pool, shape, precision)
     }
 
@@ -149,13 +137,8 @@ impl CpuEngine {
                     let (row, column, channel) = source(y, x, c.min(output.channels - 1));
                     // SAFETY: sources are inside the input; row `y` of the output is this call's alone.
                     unsafe {
-                        if from.bf16 {
-                            let value = *from.bf16_at(row, column).add(channel);
-                            *to.bf16_at(y, x).add(c) = if c < output.channels { value } else { 0 };
-                        } else {
-                            let value = *from.f32_at(row, column).add(channel);
-                            *to.f32_at(y, x).add(c) = if c < output.channels { value } else { 0.0 };
-                        }
+                        let value = from.get(row, column, channel);
+                        to.put(y, x, c, if c < output.channels { value } else { 0.0 });
                     }
                 }
             }
@@ -172,9 +155,9 @@ impl Engine for CpuEngine {
     fn support(&self, precision: Precision) -> Support {
         match precision {
             Precision::F32 => Support::Native,
-            Precision::Bf16 if self.has_bf16() => Support::Native,
-            Precision::Bf16 => Support::Emulated,
-            Precision::F16 => Support::No,
+            Precision::Bf16 if self.kernels.pairs => Support::Native,
+            Precision::F16 if self.kernels.f16 => Support::Native,
+            Precision::Bf16 | Precision::F16 => Support::Emulated,
         }
     }
 
@@ -205,7 +188,7 @@ impl Engine for CpuEngine {
         let (Ok(width), Ok(height)) = (u32::try_from(shape.width), u32::try_from(shape.height)) else {
             return Err(misfit());
         };
-        if shape.channels != 3 || from.bf16 {
+        if shape.channels != 3 || from.precision != Precision::F32 {
             return Err(misfit());
         }
         if shape.is_empty() {
@@ -256,9 +239,6 @@ impl Engine for CpuEngine {
 
     fn prepare_conv(&self, spec: &ConvSpec, weights: &[f32], bias: &[f32]) -> Result<Conv, EngineError> {
         spec.check(weights, bias)?;
-        if [spec.precision, spec.output].contains(&Precision::F16) {
-            return Self::refuse("compute in f16; use bf16 or f32".into());
-        }
         let plan = Plan::new(spec, weights, bias, self.kernels, self.method, &self.pool)?;
         Ok(Conv::new(spec.clone(), Arc::new(plan)))
     }

@@ -5,7 +5,6 @@
 use framelift_engine::{EngineError, HostTensor, Shape};
 
 use crate::map::View;
-use crate::simd::{bf16_bits, bf16_value};
 
 /// Writes row `y` of `values` to the map, zeros to its padding. The row must not be touched by anyone else meanwhile.
 pub(crate) fn write_row(values: &HostTensor, to: &View, y: usize) {
@@ -13,13 +12,7 @@ pub(crate) fn write_row(values: &HostTensor, to: &View, y: usize) {
         for c in 0..to.stride {
             let value = if c < to.channels { values.at(y, x, c) } else { 0.0 };
             // SAFETY: inside the map, whose row is the caller's alone.
-            unsafe {
-                if to.bf16 {
-                    *to.bf16_at(y, x).add(c) = bf16_bits(value);
-                } else {
-                    *to.f32_at(y, x).add(c) = value;
-                }
-            }
+            unsafe { to.put(y, x, c, value) }
         }
     }
 }
@@ -31,9 +24,7 @@ pub(crate) fn read(from: &View, shape: Shape) -> Result<HostTensor, EngineError>
         for x in 0..from.width {
             for c in 0..from.channels {
                 // SAFETY: inside the map, which is complete.
-                data.push(unsafe {
-                    if from.bf16 { bf16_value(*from.bf16_at(y, x).add(c)) } else { *from.f32_at(y, x).add(c) }
-                });
+                data.push(unsafe { from.get(y, x, c) });
             }
         }
     }

@@ -12,7 +12,7 @@ pub enum Isa {
     Portable,
     /// NEON, of 64-bit ARM.
     Neon,
-    /// AVX2 and FMA, of x86-64.
+    /// AVX2, FMA and F16C, of x86-64.
     Avx2,
     /// AVX-512 F, BW, DQ and VL, of x86-64.
     Avx512,
@@ -44,7 +44,9 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+            }
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
                 Self::Avx2.is_available()

@@ -11,6 +11,7 @@ mod map;
 mod options;
 mod pool;
 mod simd;
+mod values;
 
 pub use engine::CpuEngine;
 pub use isa::Isa;

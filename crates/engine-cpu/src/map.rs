@@ -10,6 +10,8 @@ use std::sync::Arc;
 use framelift_engine::{EngineError, Precision, Shape, Tensor};
 
 use crate::pool::{Buffer, Pool};
+use crate::simd::Simd;
+use crate::values;
 
 /// Channels of a block: padded maps have a whole number of these.
 pub(crate) const BLOCK: usize = 16;
@@ -30,14 +32,14 @@ pub(crate) struct Map {
 /// A map being written, or read: raw, so that tasks can write to disjoint parts at once.
 #[derive(Clone, Copy)]
 pub(crate) struct View {
-    /// The first value: `f32`, or `u16` where the precision is bf16.
+    /// The first value: `f32`, or the bits of a short precision as `u16`.
     pub(crate) start: *mut u8,
     pub(crate) height: usize,
     pub(crate) width: usize,
     pub(crate) channels: usize,
     /// Values from one pixel to the next.
     pub(crate) stride: usize,
-    pub(crate) bf16: bool,
+    pub(crate) precision: Precision,
 }
 
 // SAFETY: a view is an address. Kernels answer for what they do with it: tasks write to disjoint parts, and read
@@ -47,22 +49,72 @@ unsafe impl Send for View {}
 unsafe impl Sync for View {}
 
 impl View {
-    /// Address of row `y`, column `x` as f32 values. The map must not be bf16, the pixel inside or one past the end.
+    /// Address of row `y`, column `x` as f32 values. The map must hold such, the pixel be inside or one past the end.
     #[inline(always)]
     pub(crate) fn f32_at(&self, y: usize, x: usize) -> *mut f32 {
         self.start.cast::<f32>().wrapping_add((y * self.width + x) * self.stride)
     }
 
-    /// Address of row `y`, column `x` as bf16 values. The map must be bf16, the pixel inside or one past the end.
-    #[inline(always)]
-    pub(crate) fn bf16_at(&self, y: usize, x: usize) -> *mut u16 {
-        self.start.cast::<u16>().wrapping_add((y * self.width + x) * self.stride)
-    }
-
     /// Address of row `y`, column `x`. The pixel must be inside or one past the end.
     #[inline(always)]
     pub(crate) fn at(&self, y: usize, x: usize) -> *mut u8 {
-        if self.bf16 { self.bf16_at(y, x).cast() } else { self.f32_at(y, x).cast() }
+        self.value_at(y, x, 0)
+    }
+
+    /// Address of value `i` from row `y`, column `x` on. It must be inside, or in the slack.
+    #[inline(always)]
+    fn value_at(&self, y: usize, x: usize, i: usize) -> *mut u8 {
+        self.start.wrapping_add(((y * self.width + x) * self.stride + i) * self.precision.bytes())
+    }
+
+    /// The vector that begins `i` values from row `y`, column `x` on, widened.
+    ///
+    /// # Safety
+    /// It must lie inside the map or its slack.
+    #[inline(always)]
+    pub(crate) unsafe fn load<S: Simd>(&self, s: S, y: usize, x: usize, i: usize) -> S::V {
+        // SAFETY: the caller answers for it.
+        unsafe { values::load(s, self.precision, self.value_at(y, x, i)) }
+    }
+
+    /// Stores a vector `i` values from row `y`, column `x` on, rounded.
+    ///
+    /// # Safety
+    /// It must lie inside the map, in what is the caller's.
+    #[inline(always)]
+    pub(crate) unsafe fn store<S: Simd>(&self, s: S, y: usize, x: usize, i: usize, value: S::V) {
+        // SAFETY: the caller answers for it.
+        unsafe { values::store(s, self.precision, self.value_at(y, x, i), value) }
+    }
+
+    /// The value `i` values from row `y`, column `x` on.
+    ///
+    /// # Safety
+    /// It must lie inside the map.
+    #[inline(always)]
+    pub(crate) unsafe fn get(&self, y: usize, x: usize, i: usize) -> f32 {
+        // SAFETY: the caller answers for it.
+        unsafe { values::get(self.precision, self.value_at(y, x, i)) }
+    }
+
+    /// Stores the value `i` values from row `y`, column `x` on, rounded.
+    ///
+    /// # Safety
+    /// It must lie inside the map, in what is the caller's.
+    #[inline(always)]
+    pub(crate) unsafe fn put(&self, y: usize, x: usize, i: usize, value: f32) {
+        // SAFETY: the caller answers for it.
+        unsafe { values::put(self.precision, self.value_at(y, x, i), value) }
+    }
+
+    /// Four values from a pixel on of a map of at most four channels, widened; those beyond its channels mean nothing.
+    ///
+    /// # Safety
+    /// The pixel must lie inside the map.
+    #[inline(always)]
+    pub(crate) unsafe fn four(&self, y: usize, x: usize) -> [f32; 4] {
+        // SAFETY: a map may be read a little beyond its end.
+        unsafe { values::four(self.precision, self.at(y, x)) }
     }
 
     /// Values in a row.
@@ -114,7 +166,7 @@ fn view(shape: Shape, precision: Precision, buffer: &Buffer) -> View {
         width: shape.width,
         channels: shape.channels,
         stride: pixel_stride(shape.channels),
-        bf16: precision == Precision::Bf16,
+        precision,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The engine against the reference, with every instruction set that this machine has and both methods of convolution.
 
-use framelift_engine::{Activation, ConvSpec, Engine, EngineError, HostTensor, Padding, Precision, Shape, Upsample};
+use framelift_engine::{Activation, Engine, HostTensor, Padding, Precision, Shape, Upsample};
 use framelift_testkit::suite::{
     self, Checked, ConvCase, DeformCase, bytes_are_the_references, check_pointwise, check_resize, check_shuffle,
     check_warp, conv_cases, deform_cases, map_cases, noise_tensor,
@@ -16,7 +16,7 @@ const DIRECT_TOLERANCE: f32 = 1e-6;
 /// Likewise; Winograd's sums cancel more.
 const WINOGRAD_TOLERANCE: f32 = 4e-6;
 
-const PRECISIONS: &[Precision] = &[Precision::F32, Precision::Bf16];
+const PRECISIONS: &[Precision] = &[Precision::F32, Precision::Bf16, Precision::F16];
 
 /// An engine of two threads for each instruction set that this processor has, and for the kernels of the bf16 dot
 /// product with the instruction emulated. Convolutions are by `method` where it applies.
@@ -83,12 +83,14 @@ fn many_channels_and_single_pixels() {
 }
 
 #[test]
-fn bf16_of_the_built_in_networks() {
-    let bf16 = |case: ConvCase, output| check(&case.precision(Precision::Bf16, output));
-    bf16(ConvCase::new(3, &[64], 64, 13, 29), Precision::Bf16);
-    bf16(ConvCase::new(3, &[3, 3, 3, 32], 32, 13, 29), Precision::Bf16);
-    bf16(ConvCase { addend: Some(Upsample::None), ..ConvCase::new(3, &[33], 32, 13, 29) }, Precision::Bf16);
-    bf16(ConvCase::new(3, &[32], 48, 9, 22).shuffle(4, Upsample::Bilinear), Precision::F32);
+fn short_precisions_of_the_built_in_networks() {
+    for short in [Precision::Bf16, Precision::F16] {
+        let case = |case: ConvCase, output| check(&case.precision(short, output));
+        case(ConvCase::new(3, &[64], 64, 13, 29), short);
+        case(ConvCase::new(3, &[3, 3, 3, 32], 32, 13, 29), short);
+        case(ConvCase { addend: Some(Upsample::None), ..ConvCase::new(3, &[33], 32, 13, 29) }, short);
+        case(ConvCase::new(3, &[32], 48, 9, 22).shuffle(4, Upsample::Bilinear), Precision::F32);
+    }
 }
 
 #[test]
@@ -96,9 +98,12 @@ fn deformable_convolutions_of_the_networks() {
     check_deform(&DeformCase::new(&[64, 64], 64, 16, 7, 61));
     check_deform(&DeformCase::new(&[32, 32], 32, 16, 12, 25));
     check_deform(&DeformCase { flow_px: None, ..DeformCase::new(&[16], 8, 4, 9, 24) });
-    let bf16 = |case: DeformCase| DeformCase { spec: case.spec.precision(Precision::Bf16, Precision::Bf16), ..case };
-    check_deform(&bf16(DeformCase { stored: Precision::Bf16, ..DeformCase::new(&[64, 64], 64, 16, 5, 49) }));
-    check_deform(&bf16(DeformCase::new(&[32, 32], 32, 16, 5, 49)));
+    for short in [Precision::Bf16, Precision::F16] {
+        let check_short =
+            |case: DeformCase| check_deform(&DeformCase { spec: case.spec.precision(short, short), ..case });
+        check_short(DeformCase { stored: short, ..DeformCase::new(&[64, 64], 64, 16, 5, 49) });
+        check_short(DeformCase::new(&[32, 32], 32, 16, 5, 49));
+    }
 }
 
 #[test]
@@ -199,12 +204,14 @@ fn motions_are_the_references() {
 }
 
 #[test]
-fn operations_in_bf16_lose_little() {
+fn operations_in_short_precisions_lose_little() {
     let engine = CpuEngine::new(&CpuOptions::default()).unwrap();
-    for suite::Loss { operation, normalised_mse } in suite::losses(&engine, Precision::Bf16).unwrap() {
-        println!("{operation}: {normalised_mse:.1e}");
-        // Eight bits of mantissa, where f16 has eleven.
-        assert!(normalised_mse <= 64e-5, "{operation}: {normalised_mse:e}");
+    // Eight bits of mantissa, where f16 has eleven.
+    for (precision, most) in [(Precision::Bf16, 64e-5), (Precision::F16, 1e-5)] {
+        for suite::Loss { operation, normalised_mse } in suite::losses(&engine, precision).unwrap() {
+            println!("{operation} in {precision}: {normalised_mse:.1e}");
+            assert!(normalised_mse <= most, "{operation} in {precision}: {normalised_mse:e}");
+        }
     }
 }
 
@@ -212,10 +219,4 @@ fn operations_in_bf16_lose_little() {
 fn what_does_not_fit_is_refused() {
     let engine = CpuEngine::new(&CpuOptions::default()).unwrap();
     suite::misfits_are_refused(&engine, Precision::Bf16);
-    let unsupported = |result: Result<(), EngineError>| matches!(result, Err(EngineError::Unsupported { .. }));
-    assert!(unsupported(engine.zeros(Shape::new(1, 1, 1), Precision::F16).map(drop)));
-    let spec = ConvSpec::new(1, &[1], 1).precision(Precision::F16, Precision::F32);
-    assert!(unsupported(engine.prepare_conv(&spec, &[0.0], &[0.0]).map(drop)));
-    let spec = framelift_engine::DeformSpec::new(&[1], 1, 1).precision(Precision::F16, Precision::F32);
-    assert!(unsupported(engine.prepare_deform_conv(&spec, &[0.0; 9], &[0.0]).map(drop)));
 }

@@ -15,8 +15,8 @@ pub struct DeviceOptions {
     /// Further GPUs, of the same kind, that take shots of a film beside `device`. Only an [`Upscaler`](crate::Upscaler) works
     /// on several.
     pub beside: Vec<Device>,
-    /// How features are stored and multiplied; `None` takes a short precision where the device multiplies it natively and
-    /// the network allows it (bf16 on processors, f16 on GPUs), else f32.
+    /// How features are stored and multiplied; `None` takes a short precision where the device has instructions for it and
+    /// the network is good in it (f16 rather than bf16), else f32.
     pub precision: Option<Precision>,
     /// Threads of the CPU engine; `None` for one a core.
     pub threads: Option<usize>,
@@ -193,8 +193,9 @@ impl DeviceOptions {
     /// The precision to run a network in that is good in `allowed`.
     pub(crate) fn precision_on(&self, engine: &dyn Engine, allowed: &[Precision]) -> Result<Precision, Error> {
         let Some(wanted) = self.precision else {
-            let native = |p: &Precision| *p != Precision::F32 && engine.support(*p) == Support::Native;
-            return Ok(allowed.iter().copied().find(native).unwrap_or(Precision::F32));
+            // Of two that take the same memory the finer first: recurrences gather what is rounded away.
+            let good = |p: &Precision| allowed.contains(p) && engine.support(*p) == Support::Native;
+            return Ok([Precision::F16, Precision::Bf16].into_iter().find(good).unwrap_or(Precision::F32));
         };
         if engine.support(wanted) == Support::No {
             let name = engine.info().name;

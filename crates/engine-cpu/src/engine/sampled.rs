@@ -50,9 +50,6 @@ impl CpuEngine {
         bias: &[f32],
     ) -> Result<DeformConv, EngineError> {
         spec.check(weights, bias)?;
-        if [spec.precision, spec.output].contains(&Precision::F16) {
-            return Self::refuse("compute in f16; use bf16 or f32".into());
-        }
         let plan = deform_conv::Plan::new(spec, weights, bias, self.kernels, &self.pool)?;
         Ok(DeformConv::new(spec.clone(), Arc::new(plan)))
     }

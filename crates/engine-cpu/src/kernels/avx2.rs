@@ -1,4 +1,4 @@
-//! Kernels for AVX2 and FMA: tiles of 6 pixels by 16 outputs, twelve of the sixteen registers.
+//! Kernels for AVX2, FMA and F16C: tiles of 6 pixels by 16 outputs, twelve of the sixteen registers.
 
 use super::{Kernels, kernels};
 use crate::simd::{Avx2, Simd};
@@ -11,6 +11,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     max_columns: Avx2::MAX_COLUMNS,
     tile_pixels: [P; 4],
     pairs: Avx2::PAIRS,
+    f16: true,
     conv_direct,
     conv_winograd,
     deform_row,
@@ -22,4 +23,4 @@ pub(super) static KERNELS: Kernels = Kernels {
     quantize,
 };
 
-kernels!(#[target_feature(enable = "avx2,fma")] fn, Avx2::new(), [P, P, P, P]);
+kernels!(#[target_feature(enable = "avx2,fma,f16c")] fn, Avx2::new(), [P, P, P, P]);

@@ -17,6 +17,7 @@ const fn with_products(conv_direct: TaskFn, deform_row: RowFn, pairs: bool) -> K
         max_columns: Avx512::MAX_COLUMNS,
         tile_pixels: [P1, P2, P3, P4],
         pairs,
+        f16: true,
         conv_direct,
         conv_winograd,
         deform_row,
@@ -35,7 +36,7 @@ pub(super) static KERNELS: Kernels = with_products(conv_direct, deform_row, Avx5
 pub(super) static BF16_KERNELS: Kernels = with_products(conv_direct_pairs, deform_row_pairs, Avx512Bf16::PAIRS);
 
 kernels!(
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
     fn,
     Avx512::new(),
     [P1, P2, P3, P4]
@@ -43,7 +44,7 @@ kernels!(
 
 /// # Safety
 /// See [`TaskFn`].
-#[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 unsafe fn conv_direct_pairs(job: &Job<'_>, task: usize, scratch: *mut f32) {
     // SAFETY: this function has the features; the caller answers for the rest.
     unsafe {
@@ -57,7 +58,7 @@ unsafe fn conv_direct_pairs(job: &Job<'_>, task: usize, scratch: *mut f32) {
 
 /// # Safety
 /// See [`RowFn`].
-#[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 unsafe fn deform_row_pairs(job: &deform_conv::Job<'_>, y: usize, scratch: *mut f32) {
     // SAFETY: this function has the features; the caller answers for the rest.
     unsafe {
@@ -77,7 +78,7 @@ pub(crate) static EMULATED_BF16_KERNELS: Kernels =
 /// # Safety
 /// See [`TaskFn`].
 #[cfg(test)]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 unsafe fn conv_direct_emulated_pairs(job: &Job<'_>, task: usize, scratch: *mut f32) {
     // SAFETY: this function has the features; the caller answers for the rest.
     unsafe {
@@ -92,7 +93,7 @@ unsafe fn conv_direct_emulated_pairs(job: &Job<'_>, task: usize, scratch: *mut f
 /// # Safety
 /// See [`RowFn`].
 #[cfg(test)]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 unsafe fn deform_row_emulated_pairs(job: &deform_conv::Job<'_>, y: usize, scratch: *mut f32) {
     // SAFETY: this function has the features; the caller answers for the rest.
     unsafe {

@@ -33,6 +33,8 @@ pub(crate) struct Kernels {
     pub(crate) tile_pixels: [usize; 4],
     /// Whether [`Self::conv_direct`] can multiply pairs of bf16.
     pub(crate) pairs: bool,
+    /// Whether vectors of f16 are widened and rounded in instructions of their own.
+    pub(crate) f16: bool,
     pub(crate) conv_direct: conv::TaskFn,
     pub(crate) conv_winograd: conv::TaskFn,
     pub(crate) deform_row: deform_conv::RowFn,

@@ -11,6 +11,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     max_columns: Neon::MAX_COLUMNS,
     tile_pixels: [P; 4],
     pairs: Neon::PAIRS,
+    f16: false,
     conv_direct,
     conv_winograd,
     deform_row,

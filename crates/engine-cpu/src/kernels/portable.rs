@@ -11,6 +11,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     max_columns: Portable::MAX_COLUMNS,
     tile_pixels: [P; 4],
     pairs: Portable::PAIRS,
+    f16: false,
     conv_direct,
     conv_winograd,
     deform_row,

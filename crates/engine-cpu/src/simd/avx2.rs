@@ -1,16 +1,16 @@
-//! Eight lanes: AVX2 and FMA.
+//! Eight lanes: AVX2, FMA and F16C.
 
 use std::arch::x86_64::*;
 
 use super::Simd;
 
-/// A processor with AVX2 and FMA.
+/// A processor with AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
 impl Avx2 {
     /// # Safety
-    /// The processor must have AVX2 and FMA.
+    /// The processor must have AVX2, FMA and F16C.
     #[inline(always)]
     pub(crate) unsafe fn new() -> Self {
         Self(())
@@ -45,7 +45,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn zero(self) -> __m256 {
-        // SAFETY: the token says that the processor has AVX2 and FMA; so below.
+        // SAFETY: the token says that the processor has AVX2, FMA and F16C; so below.
         unsafe { _mm256_setzero_ps() }
     }
 
@@ -131,6 +131,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn round_f16(self, x: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_cvtph_ps(_mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x)) }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, p: *const f32) -> __m256 {
         // SAFETY: the caller answers for eight readable values.
         unsafe { _mm256_loadu_ps(p) }
@@ -156,6 +162,18 @@ impl Simd for Avx2 {
             let halves = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi32(bits, bits));
             _mm_storeu_si128(p.cast(), _mm256_castsi256_si128(halves));
         }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const u16) -> __m256 {
+        // SAFETY: the caller answers for eight readable values of 16 bits.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_f16(self, p: *mut u16, v: __m256) {
+        // SAFETY: the caller answers for eight writable values of 16 bits.
+        unsafe { _mm_storeu_si128(p.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)) }
     }
 
     #[inline(always)]

@@ -139,6 +139,12 @@ macro_rules! sixteen_lanes {
             }
 
             #[inline(always)]
+            fn round_f16(self, x: __m512) -> __m512 {
+                // SAFETY: as above.
+                unsafe { _mm512_cvtph_ps(_mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x)) }
+            }
+
+            #[inline(always)]
             fn dot(self, acc: __m512, a: __m512, b: __m512) -> __m512 {
                 // SAFETY: the token says that the processor has the instructions of `$dot`.
                 unsafe { $dot(acc, a, b) }
@@ -168,6 +174,18 @@ macro_rules! sixteen_lanes {
             unsafe fn store_bf16(self, p: *mut u16, v: __m512) {
                 // SAFETY: the caller answers for sixteen writable values of 16 bits.
                 unsafe { _mm256_storeu_si256(p.cast(), bf16_bits(v)) }
+            }
+
+            #[inline(always)]
+            unsafe fn load_f16(self, p: *const u16) -> __m512 {
+                // SAFETY: the caller answers for sixteen readable values of 16 bits.
+                unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
+            }
+
+            #[inline(always)]
+            unsafe fn store_f16(self, p: *mut u16, v: __m512) {
+                // SAFETY: the caller answers for sixteen writable values of 16 bits.
+                unsafe { _mm256_storeu_si256(p.cast(), _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)) }
             }
 
             #[inline(always)]

@@ -87,6 +87,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Each lane rounded to the nearest bf16, ties to even.
     fn round_bf16(self, x: Self::V) -> Self::V;
 
+    /// Each lane rounded to the nearest f16, ties to even.
+    fn round_f16(self, x: Self::V) -> Self::V;
+
     /// `acc` and the products of the 32-bit lanes `a` and `b`: one product of two f32, or the sum of two products of
     /// bf16 where [`Self::PAIRS`].
     #[inline(always)]
@@ -117,6 +120,18 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// They must be writable.
     unsafe fn store_bf16(self, p: *mut u16, v: Self::V);
+
+    /// [`Self::LANES`] f16 values from `p`, widened.
+    ///
+    /// # Safety
+    /// They must be readable.
+    unsafe fn load_f16(self, p: *const u16) -> Self::V;
+
+    /// [`Self::LANES`] values to `p`, rounded to the nearest f16, ties to even.
+    ///
+    /// # Safety
+    /// They must be writable.
+    unsafe fn store_f16(self, p: *mut u16, v: Self::V);
 
     /// Whole numbers from `v` to [`Self::LANES`] places from `p` on. Those beyond 32 bits and NaN give any number.
     ///

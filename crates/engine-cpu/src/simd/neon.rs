@@ -2,6 +2,8 @@
 
 use std::arch::aarch64::*;
 
+use half::f16;
+
 use super::Simd;
 
 /// A processor with NEON.
@@ -125,6 +127,16 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn round_f16(self, x: float32x4_t) -> float32x4_t {
+        let mut bits = [0; 4];
+        // SAFETY: there is room for four values.
+        unsafe {
+            self.store_f16(bits.as_mut_ptr(), x);
+            self.load_f16(bits.as_ptr())
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, p: *const f32) -> float32x4_t {
         // SAFETY: the caller answers for four readable values.
         unsafe { vld1q_f32(p) }
@@ -152,5 +164,23 @@ impl Simd for Neon {
     unsafe fn store_bf16(self, p: *mut u16, v: float32x4_t) {
         // SAFETY: the caller answers for four writable values of 16 bits.
         unsafe { vst1_u16(p, self.bf16_bits(v)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const u16) -> float32x4_t {
+        // SAFETY: the caller answers for four readable values of 16 bits.
+        let values = unsafe { p.cast::<[u16; 4]>().read_unaligned() }.map(|bits| f16::from_bits(bits).to_f32());
+        // SAFETY: these are four values.
+        unsafe { vld1q_f32(values.as_ptr()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_f16(self, p: *mut u16, v: float32x4_t) {
+        let mut values = [0.0; 4];
+        // SAFETY: there is room for four values; the caller answers for four writable ones of 16 bits.
+        unsafe {
+            vst1q_f32(values.as_mut_ptr(), v);
+            p.cast::<[u16; 4]>().write_unaligned(values.map(|value| f16::from_f32(value).to_bits()));
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Four lanes in plain Rust, for processors without an instruction set of their own here.
 
+use half::f16;
+
 use super::{Simd, bf16_bits, bf16_value};
 
 /// Needs nothing of the processor.
@@ -95,6 +97,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn round_f16(self, x: V) -> V {
+        x.map(|x| f16::from_f32(x).to_f32())
+    }
+
+    #[inline(always)]
     unsafe fn load(self, p: *const f32) -> V {
         // SAFETY: the caller answers for four readable values; `[f32; 4]` may be read unaligned.
         unsafe { p.cast::<V>().read_unaligned() }
@@ -122,5 +129,17 @@ impl Simd for Portable {
     unsafe fn store_bf16(self, p: *mut u16, v: V) {
         // SAFETY: the caller answers for four writable values.
         unsafe { p.cast::<[u16; 4]>().write_unaligned(v.map(bf16_bits)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const u16) -> V {
+        // SAFETY: the caller answers for four readable values.
+        unsafe { p.cast::<[u16; 4]>().read_unaligned() }.map(|bits| f16::from_bits(bits).to_f32())
+    }
+
+    #[inline(always)]
+    unsafe fn store_f16(self, p: *mut u16, v: V) {
+        // SAFETY: the caller answers for four writable values.
+        unsafe { p.cast::<[u16; 4]>().write_unaligned(v.map(|x| f16::from_f32(x).to_bits())) }
     }
 }

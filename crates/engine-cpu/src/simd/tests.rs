@@ -2,6 +2,7 @@
 
 use framelift_engine::Precision;
 use framelift_engine::reference::round;
+use half::f16;
 
 use super::*;
 
@@ -24,6 +25,22 @@ fn values() -> Vec<f32> {
         0x8000_ffff, // small, negative
         0x4049_0fdb, // π
         0xc2f6_e979, // -123.456
+        0x3f80_1000, // a tie of f16 that goes down to even
+        0x3f80_3000, // a tie of f16 that goes up to even
+        0x3f80_1001, // just above a tie of f16
+        0x477f_e000, // the largest f16
+        0x477f_f000, // a tie of f16 that goes up to infinity
+        0x477f_efff, // just below it
+        0x3880_0000, // the smallest normal f16
+        0x387f_f000, // a tie just below it
+        0xb87f_e000, // between normal and smaller f16
+        0x3380_0000, // the smallest f16
+        0x3300_0000, // half of it, which goes down to zero
+        0x3300_0001, // a little more
+        0xb3c0_0000, // one and a half of it, negative
+        0x4248_f5c3, // 50.24
+        0x3dcc_cccd, // 0.1
+        0xc479_fe77, // -999.976
     ];
     bits.map(f32::from_bits).to_vec()
 }
@@ -49,6 +66,13 @@ fn check<S: Simd>(s: S) {
             s.store_bf16(stored.as_mut_ptr(), x);
             (x, s.load_bf16(stored.as_ptr()))
         };
+        let mut stored_f16 = vec![0_u16; S::LANES];
+        // SAFETY: as above.
+        let loaded_f16 = unsafe {
+            s.store_f16(stored_f16.as_mut_ptr(), x);
+            lanes(s, s.load_f16(stored_f16.as_ptr()))
+        };
+        let rounded_f16 = lanes(s, s.round_f16(x));
         let loaded = lanes(s, loaded);
         let rounded = lanes(s, s.round_bf16(x));
         let leaky = lanes(s, s.leaky(x, s.splat(-0.5)));
@@ -58,6 +82,10 @@ fn check<S: Simd>(s: S) {
             assert_same(bf16_value(bf16_bits(value)), expected);
             assert_same(loaded[i], expected);
             assert_same(rounded[i], expected);
+            let expected = round(value, Precision::F16);
+            assert_same(f16::from_bits(stored_f16[i]).to_f32(), expected);
+            assert_same(loaded_f16[i], expected);
+            assert_same(rounded_f16[i], expected);
             assert_same(leaky[i], if value <= 0.0 { -0.5 * value } else { value });
         }
     }

@@ -8,7 +8,7 @@ use framelift_engine::Upsample;
 
 use super::Job;
 use crate::map::{BLOCK, View};
-use crate::simd::{Simd, bf16_bits, bf16_value};
+use crate::simd::Simd;
 
 /// The addend of a convolution.
 pub(crate) struct Added {
@@ -122,25 +122,11 @@ impl<'a> Direct<'a> {
         // SAFETY: output and addend have the sums' layout, so the vector lies inside the pixel in both.
         unsafe {
             if let Some(added) = self.added {
-                value = s.add(value, load(s, added, y, x, first));
+                value = s.add(value, added.load(s, y, x, first));
             }
-            if self.output.bf16 {
-                s.store_bf16(self.output.bf16_at(y, x).add(first), value);
-            } else {
-                s.store(self.output.f32_at(y, x).add(first), value);
-            }
+            self.output.store(s, y, x, first, value);
         }
     }
-}
-
-/// The vector at row `y`, column `x` from channel `first` on, widened.
-///
-/// # Safety
-/// The vector must lie inside the map or its slack.
-#[inline(always)]
-pub(super) unsafe fn load<S: Simd>(s: S, view: &View, y: usize, x: usize, first: usize) -> S::V {
-    // SAFETY: the caller answers for it.
-    unsafe { if view.bf16 { s.load_bf16(view.bf16_at(y, x).add(first)) } else { s.load(view.f32_at(y, x).add(first)) } }
 }
 
 /// Writes pieces of output rows from activated sums, with the lines that this needs.
@@ -222,19 +208,11 @@ impl<'a> Rows<'a> {
                 if let Some(base) = base {
                     value = s.add(value, s.load(base.add(i)));
                 }
-                if output.bf16 {
-                    s.store_bf16(output.bf16_at(y, x).add(i), value);
-                } else {
-                    s.store(output.f32_at(y, x).add(i), value);
-                }
+                output.store(s, y, x, i, value);
             }
             for i in whole..len {
                 let value = *self.line.add(i) + base.map_or(0.0, |base| *base.add(i));
-                if output.bf16 {
-                    *output.bf16_at(y, x).add(i) = bf16_bits(value);
-                } else {
-                    *output.f32_at(y, x).add(i) = value;
-                }
+                output.put(y, x, i, value);
             }
         }
     }
@@ -293,14 +271,14 @@ impl<'a> Rows<'a> {
                 match (added.view.is_narrow(), bilinear) {
                     (true, false) => {
                         for i in 0..columns {
-                            let pixel = narrow(&added.view, row, (x + i) / added.factor.1);
+                            let pixel = added.view.four(row, (x + i) / added.factor.1);
                             line.add(i * added.view.stride).cast::<[f32; 4]>().write_unaligned(pixel);
                         }
                     }
                     (true, true) => {
                         for i in 0..columns {
                             let tap = added.columns[x + i];
-                            let (a, b) = (narrow(&added.view, row, tap.first), narrow(&added.view, row, tap.second));
+                            let (a, b) = (added.view.four(row, tap.first), added.view.four(row, tap.second));
                             let pixel: [f32; 4] = std::array::from_fn(|c| a[c] + (b[c] - a[c]) * tap.weight);
                             line.add(i * added.view.stride).cast::<[f32; 4]>().write_unaligned(pixel);
                         }
@@ -314,8 +292,8 @@ impl<'a> Rows<'a> {
                                 Tap { first, second: first, weight: 0.0 }
                             };
                             for c in (0..added.view.stride).step_by(S::LANES) {
-                                let a = load(s, &added.view, row, tap.first, c);
-                                let b = load(s, &added.view, row, tap.second, c);
+                                let a = added.view.load(s, row, tap.first, c);
+                                let b = added.view.load(s, row, tap.second, c);
                                 let value = s.fma(s.sub(b, a), s.splat(tap.weight), a);
                                 s.store(line.add(i * added.view.stride + c), value);
                             }
@@ -329,22 +307,6 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Four values from a pixel on of a map of at most four channels, widened; those beyond its channels mean nothing.
-///
-/// # Safety
-/// The pixel must lie inside the map.
-#[inline(always)]
-pub(super) unsafe fn narrow(view: &View, y: usize, x: usize) -> [f32; 4] {
-    // SAFETY: a map may be read a little beyond its end.
-    unsafe {
-        if view.bf16 {
-            view.bf16_at(y, x).cast::<[u16; 4]>().read_unaligned().map(bf16_value)
-        } else {
-            view.f32_at(y, x).cast::<[f32; 4]>().read_unaligned()
-        }
-    }
-}
-
 /// Copies `len` values (rounded up to whole vectors) from a pixel on, widened.
 ///
 /// # Safety
@@ -353,6 +315,6 @@ pub(super) unsafe fn narrow(view: &View, y: usize, x: usize) -> [f32; 4] {
 pub(super) unsafe fn widen<S: Simd>(s: S, view: &View, y: usize, x: usize, len: usize, to: *mut f32) {
     for i in (0..len).step_by(S::LANES) {
         // SAFETY: the caller answers for it.
-        unsafe { s.store(to.add(i), load(s, view, y, x, i)) }
+        unsafe { s.store(to.add(i), view.load(s, y, x, i)) }
     }
 }

@@ -1,9 +1,12 @@
 //! A piece of the inputs, concatenated, widened or rounded, with zeros where the convolution pads.
 
+use framelift_engine::Precision;
+
 use super::Job;
-use super::finish::{load, narrow, widen};
+use super::finish::widen;
 use crate::map::View;
 use crate::simd::{Simd, bf16_bits};
+use crate::values;
 
 /// A rectangle of input positions, possibly reaching outside the maps.
 #[derive(Clone, Copy)]
@@ -34,7 +37,7 @@ pub(super) unsafe fn gather<S: Simd>(s: S, job: &Job<'_>, window: Window, to: *m
     let first = &job.inputs[0];
     let (left, inside) = window.columns_inside(first.width);
     let channels = job.plan.in_channels;
-    let contiguous = job.inputs.len() == 1 && first.stride == channels && (first.bf16 || !job.plan.rounds);
+    let contiguous = job.inputs.len() == 1 && first.stride == channels && !job.plan.rounds(first);
     for row in 0..window.rows {
         let y = window.top + row as isize;
         let to = to.wrapping_add(row * row_stride);
@@ -54,7 +57,7 @@ pub(super) unsafe fn gather<S: Simd>(s: S, job: &Job<'_>, window: Window, to: *m
             } else {
                 for x in x..x + inside {
                     for input in job.inputs {
-                        pixel(s, input, y, x, job.plan.rounds, next);
+                        pixel(s, input, y, x, job.plan.precision, next);
                         next = next.add(input.channels);
                     }
                 }
@@ -64,24 +67,20 @@ pub(super) unsafe fn gather<S: Simd>(s: S, job: &Job<'_>, window: Window, to: *m
     }
 }
 
-/// Copies the channels of a pixel, and perhaps something after them.
+/// Copies the channels of a pixel, rounded to `precision`, and perhaps something after them.
 ///
 /// # Safety
 /// The pixel must lie inside the map; `to` must have room for its channels and a block more.
 #[inline(always)]
-unsafe fn pixel<S: Simd>(s: S, input: &View, y: usize, x: usize, rounds: bool, to: *mut f32) {
+unsafe fn pixel<S: Simd>(s: S, input: &View, y: usize, x: usize, precision: Precision, to: *mut f32) {
     // SAFETY: the caller answers for both; vectors end inside the padding or the slack.
     unsafe {
         if input.is_narrow() {
-            let mut values = narrow(input, y, x);
-            if rounds {
-                values = values.map(|value| crate::simd::bf16_value(bf16_bits(value)));
-            }
-            to.cast::<[f32; 4]>().write_unaligned(values);
+            let values = input.four(y, x);
+            to.cast::<[f32; 4]>().write_unaligned(values.map(|value| values::rounded(precision, value)));
         } else {
             for c in (0..input.channels).step_by(S::LANES) {
-                let value = load(s, input, y, x, c);
-                s.store(to.add(c), if rounds { s.round_bf16(value) } else { value });
+                s.store(to.add(c), values::round(s, precision, input.load(s, y, x, c)));
             }
         }
     }
@@ -114,10 +113,10 @@ pub(super) unsafe fn gather_pairs<S: Simd>(s: S, job: &Job<'_>, window: Window, 
                 let mut at = next;
                 for input in job.inputs {
                     if input.is_narrow() {
-                        at.cast::<[u16; 4]>().write_unaligned(narrow(input, y, x).map(bf16_bits));
+                        at.cast::<[u16; 4]>().write_unaligned(input.four(y, x).map(bf16_bits));
                     } else {
                         for c in (0..input.channels).step_by(S::LANES) {
-                            s.store_bf16(at.add(c), load(s, input, y, x, c));
+                            s.store_bf16(at.add(c), input.load(s, y, x, c));
                         }
                     }
                     at = at.add(input.channels);

@@ -6,9 +6,9 @@ use framelift_engine::{Activation, ConvSpec, EngineError, Precision};
 
 use super::pack;
 use crate::kernels::Kernels;
-use crate::map::{BLOCK, pixel_stride};
+use crate::map::{BLOCK, View, pixel_stride};
 use crate::pool::{Buffer, Pool};
-use crate::simd::{bf16_bits, bf16_value};
+use crate::values;
 
 /// How a convolution is computed. Each has its own rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub(crate) struct Plan {
     pub(crate) stride: usize,
     /// Channels of all inputs together.
     pub(crate) in_channels: usize,
-    /// Whether inputs are rounded to bf16 before they are multiplied.
-    pub(crate) rounds: bool,
+    /// What inputs are rounded to before they are multiplied.
+    pub(crate) precision: Precision,
     /// Whether the direct method multiplies pairs of bf16.
     pub(crate) pairs: bool,
     /// Factor of the pixel shuffle.
@@ -60,13 +60,12 @@ impl Plan {
         method: Option<ConvMethod>,
         pool: &Arc<Pool>,
     ) -> Result<Self, EngineError> {
-        let rounds = spec.precision == Precision::Bf16;
         let winograd_fits = spec.kernel == 3 && spec.stride == 1;
         let suitable =
             if spec.total_in_channels() < WINOGRAD_MIN_INPUTS { ConvMethod::Direct } else { ConvMethod::Winograd };
         let method = method.unwrap_or(suitable);
         let method = if winograd_fits { method } else { ConvMethod::Direct };
-        let pairs = method == ConvMethod::Direct && rounds && kernels.pairs;
+        let pairs = method == ConvMethod::Direct && spec.precision == Precision::Bf16 && kernels.pairs;
 
         let shuffle = spec.pixel_shuffle;
         let out_channels = spec.out_channels / (shuffle * shuffle);
@@ -86,14 +85,9 @@ impl Plan {
             Activation::Prelu(slopes) => arranged(&|c| slopes[c]),
         };
 
-        let rounded: Vec<f32>;
-        let weights = if rounds {
-            rounded = weights.iter().map(|&w| bf16_value(bf16_bits(w))).collect();
-            &rounded
-        } else {
-            weights
-        };
-        let source = pack::Source { weights, kernel: spec.kernel, in_channels: &spec.in_channels, order: &order };
+        let weights: Vec<f32> = weights.iter().map(|&weight| values::rounded(spec.precision, weight)).collect();
+        let source =
+            pack::Source { weights: &weights, kernel: spec.kernel, in_channels: &spec.in_channels, order: &order };
         let weights = match method {
             ConvMethod::Winograd => pack::winograd(&source, kernels, pool)?,
             ConvMethod::Direct if pairs => pack::direct_pairs(&source, kernels, pool)?,
@@ -105,7 +99,7 @@ impl Plan {
             kernel: spec.kernel,
             stride: spec.stride,
             in_channels: spec.total_in_channels(),
-            rounds,
+            precision: spec.precision,
             pairs,
             shuffle,
             out_stride,
@@ -115,5 +109,10 @@ impl Plan {
             scale: spec.scale,
             weights,
         })
+    }
+    /// Whether values of `input` must be rounded before they are multiplied.
+    #[inline(always)]
+    pub(crate) fn rounds(&self, input: &View) -> bool {
+        ![Precision::F32, input.precision].contains(&self.precision)
     }
 }

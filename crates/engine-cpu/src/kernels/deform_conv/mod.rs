@@ -15,7 +15,7 @@ pub(crate) use plan::Plan;
 use self::sample::{Group, Places};
 use super::gemm::{Left, column_blocks, tile, with_tile};
 use crate::map::{BLOCK, View};
-use crate::simd::{Simd, bf16_bits};
+use crate::simd::Simd;
 
 /// Taps of the kernel.
 const TAPS: usize = 9;
@@ -188,24 +188,15 @@ unsafe fn finish<S: Simd>(s: S, job: &Job<'_>, y: usize, left: usize, count: usi
                 let value = s.add(s.load(sums.add(first)), s.load(plan.bias.as_ptr().add(first)));
                 if output.is_narrow() {
                     s.store(sums.add(first), value);
-                } else if output.bf16 {
-                    s.store_bf16(output.bf16_at(y, left + pixel).add(first), value);
                 } else {
-                    s.store(output.f32_at(y, left + pixel).add(first), value);
+                    output.store(s, y, left + pixel, first, value);
                 }
             }
         }
         if output.is_narrow() {
             for channel in 0..output.channels {
                 // SAFETY: the channel lies in the pixel.
-                unsafe {
-                    let value = *sums.add(channel);
-                    if output.bf16 {
-                        *output.bf16_at(y, left + pixel).add(channel) = bf16_bits(value);
-                    } else {
-                        *output.f32_at(y, left + pixel).add(channel) = value;
-                    }
-                }
+                unsafe { output.put(y, left + pixel, channel, *sums.add(channel)) }
             }
         }
     }

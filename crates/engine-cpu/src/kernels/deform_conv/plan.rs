@@ -9,7 +9,8 @@ use crate::kernels::Kernels;
 use crate::kernels::gemm::column_blocks;
 use crate::map::BLOCK;
 use crate::pool::{Buffer, Pool};
-use crate::simd::{bf16_bits, bf16_value};
+use crate::simd::bf16_bits;
+use crate::values;
 
 /// Where the channels of a group are.
 pub(super) struct GroupPlace {
@@ -27,8 +28,8 @@ pub(crate) struct Plan {
     /// From the samples of a pixel and group to the next, in units of 32 bits: one f32, or a pair of bf16.
     pub(super) depth: usize,
     pub(super) max_residue: f32,
-    /// Whether samples are rounded to bf16 before they are multiplied.
-    pub(super) rounds: bool,
+    /// What samples are rounded to before they are multiplied.
+    pub(super) precision: Precision,
     /// Whether pairs of bf16 are multiplied.
     pub(crate) pairs: bool,
     /// Sums for each position, padding included.
@@ -49,16 +50,14 @@ impl Plan {
         pool: &Arc<Pool>,
     ) -> Result<Self, EngineError> {
         let group_channels = spec.group_channels();
-        let rounds = spec.precision == Precision::Bf16;
-        let pairs = rounds && kernels.pairs && group_channels.is_multiple_of(2);
+        let pairs = spec.precision == Precision::Bf16 && kernels.pairs && group_channels.is_multiple_of(2);
         let sums = spec.out_channels.next_multiple_of(BLOCK);
         let total_in = spec.total_in_channels();
         let weight = |sum: usize, channel: usize, tap: usize| {
             if sum >= spec.out_channels {
                 return 0.0;
             }
-            let weight = weights[(sum * total_in + channel) * TAPS + tap];
-            if rounds { bf16_value(bf16_bits(weight)) } else { weight }
+            values::rounded(spec.precision, weights[(sum * total_in + channel) * TAPS + tap])
         };
 
         let mut packed = Vec::with_capacity(spec.groups * group_channels * TAPS * sums);
@@ -94,7 +93,7 @@ impl Plan {
             group_channels,
             depth: if pairs { TAPS * group_channels / 2 } else { TAPS * group_channels },
             max_residue: spec.max_residue,
-            rounds,
+            precision: spec.precision,
             pairs,
             sums,
             bias,

@@ -3,9 +3,12 @@
 //! Rows and columns are kept as a whole number and a fraction of a pixel, so that positions are as exact at the far end
 //! of a wide picture as at its origin. NaN and infinite offsets give NaN, not zeros.
 
+use framelift_engine::Precision;
+
 use super::{COORDINATES, Job, Plan, SEGMENT, SPARE, TAPS};
 use crate::map::View;
 use crate::simd::Simd;
+use crate::values::{self, Bf16, F16, F32, Stored};
 
 /// A group of channels of one input, in a segment.
 pub(super) struct Group<'a> {
@@ -131,12 +134,12 @@ pub(super) unsafe fn place<S: Simd>(
 ) {
     let (height, width) = (group.input.height, group.input.width);
     let masks = job.plan.groups.len() * 2 * TAPS;
-    let value_bytes = if job.residues.bf16 { size_of::<u16>() } else { size_of::<f32>() };
+    let value_bytes = job.residues.precision.bytes();
     // SAFETY: what is read beyond a pixel's residues is of the next pixel or of the map's slack; what is written beyond
     // those of a pixel is overwritten by the next, or spare.
     unsafe {
         for pixel in 0..count {
-            let residue = |channel: usize| load(s, &job.residues, y, left + pixel, channel);
+            let residue = |channel: usize| job.residues.load(s, y, left + pixel, channel);
             // The same of the next segment: each group's are too short a piece for the processor to see a pattern.
             let ahead = |channel: usize| job.residues.at(y, left + pixel + SEGMENT).wrapping_add(channel * value_bytes);
             s.prefetch(ahead(group.number * 2 * TAPS));
@@ -239,23 +242,44 @@ pub(super) unsafe fn fetch<S: Simd>(
 unsafe fn fetch_by<S: Simd>(s: S, plan: &Plan, group: &Group<'_>, count: usize, places: Places, samples: *mut f32) {
     // SAFETY: the caller answers for it.
     unsafe {
-        match (group.input.bf16, plan.pairs, plan.rounds) {
-            (false, true, _) => fetch_as::<S, false, true, false>(s, plan, group, count, places, samples),
-            (false, false, true) => fetch_as::<S, false, false, true>(s, plan, group, count, places, samples),
-            (false, false, false) => fetch_as::<S, false, false, false>(s, plan, group, count, places, samples),
-            (true, true, _) => fetch_as::<S, true, true, false>(s, plan, group, count, places, samples),
-            (true, false, true) => fetch_as::<S, true, false, true>(s, plan, group, count, places, samples),
-            (true, false, false) => fetch_as::<S, true, false, false>(s, plan, group, count, places, samples),
+        match group.input.precision {
+            Precision::F32 => fetch_from::<S, F32>(s, plan, group, count, places, samples),
+            Precision::Bf16 => fetch_from::<S, Bf16>(s, plan, group, count, places, samples),
+            Precision::F16 => fetch_from::<S, F16>(s, plan, group, count, places, samples),
         }
     }
 }
 
-/// [`fetch`] from an input in bf16 or f32 (`BF16`) to samples that are bf16 (`PAIRS`), or f32, rounded (`ROUNDS`) or not.
+/// [`fetch_by`] from an input stored as `I`.
+///
+/// # Safety
+/// As for [`fetch`].
+#[inline(always)]
+unsafe fn fetch_from<S: Simd, I: Stored>(
+    s: S,
+    plan: &Plan,
+    group: &Group<'_>,
+    count: usize,
+    places: Places,
+    samples: *mut f32,
+) {
+    // SAFETY: the caller answers for it.
+    unsafe {
+        match plan.precision {
+            Precision::Bf16 if plan.pairs => fetch_as::<S, I, Bf16, true>(s, plan, group, count, places, samples),
+            Precision::Bf16 => fetch_as::<S, I, Bf16, false>(s, plan, group, count, places, samples),
+            Precision::F16 => fetch_as::<S, I, F16, false>(s, plan, group, count, places, samples),
+            Precision::F32 => fetch_as::<S, I, F32, false>(s, plan, group, count, places, samples),
+        }
+    }
+}
+
+/// [`fetch`] from an input stored as `I` to samples rounded to `P`, stored in it too (`PAIRS`) or as f32.
 ///
 /// # Safety
 /// As there.
 #[inline(always)]
-unsafe fn fetch_as<S: Simd, const BF16: bool, const PAIRS: bool, const ROUNDS: bool>(
+unsafe fn fetch_as<S: Simd, I: Stored, P: Stored, const PAIRS: bool>(
     s: S,
     plan: &Plan,
     group: &Group<'_>,
@@ -268,32 +292,31 @@ unsafe fn fetch_as<S: Simd, const BF16: bool, const PAIRS: bool, const ROUNDS: b
     // To the right and lower samples. Where there are none their weight is zero.
     let right = if input.width > 1 { input.stride } else { 0 };
     let down = if input.height > 1 { input.width * input.stride } else { 0 };
-    let bytes = if BF16 { size_of::<u16>() } else { size_of::<f32>() };
     let [top_left, top_right, bottom_left, bottom_right] = places.weights;
-    let start = input.start.wrapping_add(group.first * bytes).cast_const();
+    let start = input.start.wrapping_add(group.first * I::BYTES).cast_const();
     for i in 0..count * TAPS {
         // SAFETY: there are so many taps. Corners lie in the map, and so do their neighbours; vectors reach into the slack
         // at most. What is written beyond a tap's channels is overwritten by the next tap, or
         // spare.
         unsafe {
-            let upper = start.wrapping_add(*places.pixels.add(i) as usize * input.stride * bytes);
-            let lower = upper.wrapping_add(down * bytes);
+            let upper = start.wrapping_add(*places.pixels.add(i) as usize * input.stride * I::BYTES);
+            let lower = upper.wrapping_add(down * I::BYTES);
             let weights = [top_left, top_right, bottom_left, bottom_right].map(|weight| s.splat(*weight.add(i)));
             let mut channel = 0;
             // Mostly once: one vector holds a group of the published networks.
             loop {
-                let (upper, lower) = (upper.wrapping_add(channel * bytes), lower.wrapping_add(channel * bytes));
-                let [left_above, left_below] = [widen::<S, BF16>(s, upper), widen::<S, BF16>(s, lower)];
-                let right_above = widen::<S, BF16>(s, upper.wrapping_add(right * bytes));
-                let right_below = widen::<S, BF16>(s, lower.wrapping_add(right * bytes));
+                let (upper, lower) = (upper.wrapping_add(channel * I::BYTES), lower.wrapping_add(channel * I::BYTES));
+                let load = |p: *const u8| values::load(s, I::PRECISION, p);
+                let [left_above, left_below] = [load(upper), load(lower)];
+                let [right_above, right_below] = [upper, lower].map(|p| load(p.wrapping_add(right * I::BYTES)));
                 let above = s.fma(right_above, weights[1], s.mul(left_above, weights[0]));
                 let below = s.fma(right_below, weights[3], s.mul(left_below, weights[2]));
                 let sample = s.add(above, below);
                 let to = i * channels + channel;
                 if PAIRS {
-                    s.store_bf16(samples.cast::<u16>().add(to), sample);
+                    values::store(s, P::PRECISION, samples.cast::<u16>().add(to).cast(), sample);
                 } else {
-                    s.store(samples.add(to), if ROUNDS { s.round_bf16(sample) } else { sample });
+                    s.store(samples.add(to), values::round(s, P::PRECISION, sample));
                 }
                 channel += S::LANES;
                 if channel >= channels {
@@ -302,26 +325,6 @@ unsafe fn fetch_as<S: Simd, const BF16: bool, const PAIRS: bool, const ROUNDS: b
             }
         }
     }
-}
-
-/// The vector at `at`, of bf16 or f32.
-///
-/// # Safety
-/// It must be readable.
-#[inline(always)]
-unsafe fn widen<S: Simd, const BF16: bool>(s: S, at: *const u8) -> S::V {
-    // SAFETY: the caller answers for it.
-    unsafe { if BF16 { s.load_bf16(at.cast()) } else { s.load(at.cast()) } }
-}
-
-/// The vector of row `y`, column `x` from channel `first` on, widened.
-///
-/// # Safety
-/// It must lie in the map or its slack.
-#[inline(always)]
-unsafe fn load<S: Simd>(s: S, view: &View, y: usize, x: usize, first: usize) -> S::V {
-    // SAFETY: the caller answers for it.
-    unsafe { if view.bf16 { s.load_bf16(view.bf16_at(y, x).add(first)) } else { s.load(view.f32_at(y, x).add(first)) } }
 }
 
 #[cfg(test)]

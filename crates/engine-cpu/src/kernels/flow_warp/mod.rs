@@ -6,7 +6,8 @@
 use framelift_engine::Padding;
 
 use crate::map::View;
-use crate::simd::{Simd, bf16_bits, bf16_value};
+use crate::simd::Simd;
+use crate::values;
 
 /// A warp to compute; a task is a row of it.
 pub(crate) struct Job {
@@ -66,6 +67,7 @@ pub(super) unsafe fn row<S: Simd>(s: S, job: &Job, y: usize) {
     let (input, output) = (&job.input, &job.output);
     let right = usize::from(input.width > 1);
     let down = usize::from(input.height > 1);
+    let bytes = input.precision.bytes();
     for x in 0..output.width {
         // SAFETY: the pixel lies in the flow, which has two channels; pairs lie in the map; vectors reach into the slack
         // of the input at most, and into the padding of the output.
@@ -77,61 +79,38 @@ pub(super) unsafe fn row<S: Simd>(s: S, job: &Job, y: usize) {
             let weights = [weight(0, 0), weight(0, 1), weight(1, 0), weight(1, 1)];
             let corner = |row: usize, column: usize| input.at(rows.first + row * down, columns.first + column * right);
             let corners = [corner(0, 0), corner(0, 1), corner(1, 0), corner(1, 1)];
-            let to = output.at(y, x);
             if input.is_narrow() {
-                narrow(corners, weights, to, input);
+                let sum = narrow(input, corners, weights);
+                for (channel, &value) in sum.iter().enumerate().take(output.channels) {
+                    output.put(y, x, channel, value);
+                }
                 continue;
             }
             let weights = weights.map(|weight| s.splat(weight));
             for channel in (0..input.stride).step_by(S::LANES) {
-                let load = |corner: *mut u8| {
-                    if input.bf16 {
-                        s.load_bf16(corner.cast::<u16>().add(channel))
-                    } else {
-                        s.load(corner.cast::<f32>().add(channel))
-                    }
-                };
+                let load = |corner: *mut u8| values::load(s, input.precision, corner.add(channel * bytes));
                 let upper = s.fma(load(corners[1]), weights[1], s.mul(load(corners[0]), weights[0]));
                 let lower = s.fma(load(corners[3]), weights[3], s.mul(load(corners[2]), weights[2]));
                 let value = s.add(upper, lower);
-                if output.bf16 {
-                    s.store_bf16(to.cast::<u16>().add(channel), value);
-                } else {
-                    s.store(to.cast::<f32>().add(channel), value);
-                }
+                output.store(s, y, x, channel, value);
             }
         }
     }
 }
 
-/// Writes a pixel of at most four channels.
+/// The weighted sum of four pixels of at most four channels; what is beyond the channels means nothing.
 ///
 /// # Safety
-/// Four values must be readable from each corner on, and the pixel be writable.
+/// Four values must be readable from each corner on.
 #[inline(always)]
-unsafe fn narrow(corners: [*mut u8; 4], weights: [f32; 4], to: *mut u8, view: &View) {
+unsafe fn narrow(view: &View, corners: [*mut u8; 4], weights: [f32; 4]) -> [f32; 4] {
     let mut sum = [0.0; 4];
     for (corner, weight) in corners.into_iter().zip(weights) {
-        // SAFETY: the caller answers for four values; those beyond the channels mean nothing.
-        let values = unsafe {
-            if view.bf16 {
-                corner.cast::<[u16; 4]>().read_unaligned().map(bf16_value)
-            } else {
-                corner.cast::<[f32; 4]>().read_unaligned()
-            }
-        };
+        // SAFETY: the caller answers for it.
+        let values = unsafe { values::four(view.precision, corner) };
         for (sum, value) in sum.iter_mut().zip(values) {
             *sum += value * weight;
         }
     }
-    for (channel, &value) in sum.iter().enumerate().take(view.channels) {
-        // SAFETY: the channel lies in the pixel.
-        unsafe {
-            if view.bf16 {
-                *to.cast::<u16>().add(channel) = bf16_bits(value);
-            } else {
-                *to.cast::<f32>().add(channel) = value;
-            }
-        }
-    }
+    sum
 }

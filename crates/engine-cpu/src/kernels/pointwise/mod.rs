@@ -3,7 +3,7 @@
 //! A row is a line of values, padding included, which stays zero.
 
 use crate::map::{BLOCK, View};
-use crate::simd::{Simd, bf16_bits, bf16_value};
+use crate::simd::Simd;
 
 /// A map scaled channel by channel; a task is a row of it.
 pub(crate) struct Scale {
@@ -58,7 +58,7 @@ pub(super) unsafe fn scale_row<S: Simd>(s: S, job: &Scale, y: usize) {
             // SAFETY: gains and offsets are whole blocks; the row is the task's.
             unsafe {
                 let (gain, offset) = (s.load(job.gains.as_ptr().add(i)), s.load(job.offsets.as_ptr().add(i)));
-                let value = s.fma(load(s, &job.input, y, start + i), gain, offset);
+                let value = s.fma(job.input.load(s, y, 0, start + i), gain, offset);
                 store(s, &job.output, y, start + i, value);
             }
         }
@@ -75,20 +75,10 @@ pub(super) unsafe fn add_row<S: Simd>(s: S, job: &Add, y: usize) {
     for i in (0..job.output.row_len()).step_by(S::LANES) {
         // SAFETY: the row is the task's.
         unsafe {
-            let value = s.fma(load(s, &job.a, y, i), scale, load(s, &job.b, y, i));
+            let value = s.fma(job.a.load(s, y, 0, i), scale, job.b.load(s, y, 0, i));
             store(s, &job.output, y, i, value);
         }
     }
-}
-
-/// The vector at value `i` of row `y`, widened.
-///
-/// # Safety
-/// The value must lie in the row; the rest of the vector may reach into what follows.
-#[inline(always)]
-unsafe fn load<S: Simd>(s: S, view: &View, y: usize, i: usize) -> S::V {
-    // SAFETY: maps may be read a vector beyond their end.
-    unsafe { if view.bf16 { s.load_bf16(view.bf16_at(y, 0).add(i)) } else { s.load(view.f32_at(y, 0).add(i)) } }
 }
 
 /// Stores as much of a vector at value `i` of row `y` as lies in the row.
@@ -101,21 +91,13 @@ unsafe fn store<S: Simd>(s: S, view: &View, y: usize, i: usize, value: S::V) {
     // SAFETY: only values of the row are written.
     unsafe {
         if rest >= S::LANES {
-            if view.bf16 {
-                s.store_bf16(view.bf16_at(y, 0).add(i), value);
-            } else {
-                s.store(view.f32_at(y, 0).add(i), value);
-            }
+            view.store(s, y, 0, i, value);
             return;
         }
         let mut lanes = [0.0; BLOCK];
         s.store(lanes.as_mut_ptr(), value);
         for (lane, &value) in lanes[..rest].iter().enumerate() {
-            if view.bf16 {
-                *view.bf16_at(y, 0).add(i + lane) = bf16_bits(value);
-            } else {
-                *view.f32_at(y, 0).add(i + lane) = value;
-            }
+            view.put(y, 0, i + lane, value);
         }
     }
 }
@@ -128,23 +110,10 @@ pub(crate) unsafe fn pool_row(input: &View, output: &View, y: usize) {
     for x in 0..output.width {
         // SAFETY: the four pixels lie in the input, the pixel in the output; each has as many values.
         unsafe {
-            let corners = [input.at(2 * y, 2 * x), input.at(2 * y, 2 * x + 1)];
-            let corners = [corners[0], corners[1], input.at(2 * y + 1, 2 * x), input.at(2 * y + 1, 2 * x + 1)];
-            let to = output.at(y, x);
-            if input.bf16 {
-                let corners = corners.map(|corner| std::slice::from_raw_parts(corner.cast::<u16>(), input.stride));
-                let to = std::slice::from_raw_parts_mut(to.cast::<u16>(), output.stride);
-                for (c, to) in to.iter_mut().enumerate() {
-                    let [a, b, c, d] = corners.map(|corner| bf16_value(corner[c]));
-                    *to = bf16_bits(((a + b) + (c + d)) * 0.25);
-                }
-            } else {
-                let corners = corners.map(|corner| std::slice::from_raw_parts(corner.cast::<f32>(), input.stride));
-                let to = std::slice::from_raw_parts_mut(to.cast::<f32>(), output.stride);
-                for (c, to) in to.iter_mut().enumerate() {
-                    let [a, b, c, d] = corners.map(|corner| corner[c]);
-                    *to = ((a + b) + (c + d)) * 0.25;
-                }
+            for i in 0..output.stride {
+                let corner = |row: usize, column: usize| input.get(2 * y + row, 2 * x + column, i);
+                let sum = (corner(0, 0) + corner(0, 1)) + (corner(1, 0) + corner(1, 1));
+                output.put(y, x, i, sum * 0.25);
             }
         }
     }
@@ -158,16 +127,9 @@ pub(crate) unsafe fn sum_abs(view: &View, y: usize) -> f64 {
     // Independent sums, which the compiler makes into vectors.
     const SUMS: usize = 16;
     let mut sums = [0.0_f64; SUMS];
-    let mut add = |i: usize, value: f32| sums[i % SUMS] += f64::from(value.abs());
-    // SAFETY: the row lies in the map.
-    unsafe {
-        if view.bf16 {
-            let row = std::slice::from_raw_parts(view.bf16_at(y, 0), view.row_len());
-            row.iter().enumerate().for_each(|(i, &value)| add(i, bf16_value(value)));
-        } else {
-            let row = std::slice::from_raw_parts(view.f32_at(y, 0), view.row_len());
-            row.iter().enumerate().for_each(|(i, &value)| add(i, value));
-        }
+    for i in 0..view.row_len() {
+        // SAFETY: the row lies in the map.
+        sums[i % SUMS] += f64::from(unsafe { view.get(y, 0, i) }.abs());
     }
     sums.iter().sum()
 }

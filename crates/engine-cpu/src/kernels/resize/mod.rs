@@ -5,7 +5,7 @@
 use framelift_engine::ResizeMode;
 
 use crate::map::{BLOCK, View};
-use crate::simd::{Simd, bf16_bits};
+use crate::simd::Simd;
 
 /// A resize to compute; a task is an output row.
 pub(crate) struct Job<'a> {
@@ -136,7 +136,7 @@ pub(super) unsafe fn row<S: Simd>(s: S, job: &Job<'_>, y: usize, line: &mut [f32
         for i in (0..input.row_len()).step_by(S::LANES) {
             let mut sum = s.zero();
             for (tap, &weight) in weights.iter().enumerate() {
-                sum = s.fma(load(s, input, first + tap, i), s.splat(weight), sum);
+                sum = s.fma(input.load(s, first + tap, 0, i), s.splat(weight), sum);
             }
             s.store(line.as_mut_ptr().add(i), sum);
         }
@@ -146,13 +146,7 @@ pub(super) unsafe fn row<S: Simd>(s: S, job: &Job<'_>, y: usize, line: &mut [f32
                 4 => narrow_pixels::<4>(job, line, result),
                 _ => narrow_pixels::<0>(job, line, result),
             }
-            let result = &result[..output.row_len()];
-            if output.bf16 {
-                let to = std::slice::from_raw_parts_mut(output.bf16_at(y, 0), result.len());
-                to.iter_mut().zip(result).for_each(|(to, &value)| *to = bf16_bits(value));
-            } else {
-                std::slice::from_raw_parts_mut(output.f32_at(y, 0), result.len()).copy_from_slice(result);
-            }
+            result[..output.row_len()].iter().enumerate().for_each(|(i, &value)| output.put(y, 0, i, value));
         } else {
             for x in 0..output.width {
                 let (first, weights) = job.columns.at(x);
@@ -162,11 +156,7 @@ pub(super) unsafe fn row<S: Simd>(s: S, job: &Job<'_>, y: usize, line: &mut [f32
                         let value = s.load(line.as_ptr().add((first + tap) * input.stride + c));
                         sum = s.fma(value, s.splat(weight), sum);
                     }
-                    if output.bf16 {
-                        s.store_bf16(output.bf16_at(y, x).add(c), sum);
-                    } else {
-                        s.store(output.f32_at(y, x).add(c), sum);
-                    }
+                    output.store(s, y, x, c, sum);
                 }
             }
         }
@@ -194,14 +184,4 @@ unsafe fn narrow_pixels<const N: usize>(job: &Job<'_>, line: &[f32], result: &mu
         // SAFETY: as above; what is written beyond the pixel is overwritten by the next.
         unsafe { result.as_mut_ptr().add(x * job.output.stride).cast::<[f32; 4]>().write_unaligned(sum) }
     }
-}
-
-/// The vector of row `y` that starts at value `i`, widened.
-///
-/// # Safety
-/// It must lie inside the map or its slack.
-#[inline(always)]
-unsafe fn load<S: Simd>(s: S, view: &View, y: usize, i: usize) -> S::V {
-    // SAFETY: the caller answers for it.
-    unsafe { if view.bf16 { s.load_bf16(view.bf16_at(y, 0).add(i)) } else { s.load(view.f32_at(y, 0).add(i)) } }
 }

@@ -1,10 +1,14 @@
 //! The first step: `Bᵀ d B` of each tile's 6×6 inputs, channel by channel, a vector of channels at a time.
 
+use std::marker::PhantomData;
+
+use framelift_engine::Precision;
+
 use super::{IN, Layout, OUT, ROOT_HALF, ROOT_TWO, Stretch};
 use crate::kernels::conv::Job;
-use crate::kernels::conv::finish::narrow;
 use crate::map::View;
 use crate::simd::Simd;
+use crate::values::{self, Bf16, F16, F32, Stored};
 
 /// `Bᵀ` applied to six values.
 #[inline(always)]
@@ -35,44 +39,21 @@ trait Read {
     unsafe fn read<S: Simd>(s: S, p: *const u8) -> S::V;
 }
 
-/// f32 as it is.
-struct Plain;
+/// Stored as `I`, rounded to `P`.
+struct Rounded<I, P>(PhantomData<(I, P)>);
 
-/// f32, rounded to bf16.
-struct Rounded;
-
-/// bf16, widened.
-struct Widened;
-
-impl Read for Plain {
-    const BYTES: usize = 4;
+impl<I: Stored, P: Stored> Read for Rounded<I, P> {
+    const BYTES: usize = I::BYTES;
 
     #[inline(always)]
     unsafe fn read<S: Simd>(s: S, p: *const u8) -> S::V {
         // SAFETY: the caller answers for it.
-        unsafe { s.load(p.cast()) }
+        values::round(s, P::PRECISION, unsafe { values::load(s, I::PRECISION, p) })
     }
 }
 
-impl Read for Rounded {
-    const BYTES: usize = 4;
-
-    #[inline(always)]
-    unsafe fn read<S: Simd>(s: S, p: *const u8) -> S::V {
-        // SAFETY: the caller answers for it.
-        s.round_bf16(unsafe { s.load(p.cast()) })
-    }
-}
-
-impl Read for Widened {
-    const BYTES: usize = 2;
-
-    #[inline(always)]
-    unsafe fn read<S: Simd>(s: S, p: *const u8) -> S::V {
-        // SAFETY: the caller answers for it.
-        unsafe { s.load_bf16(p.cast()) }
-    }
-}
+/// Stored as `I`, as it is.
+type Plain<I> = Rounded<I, F32>;
 
 /// Transforms the inputs of a stretch of tiles to `tiles`, `[point][tile][channel]`: padded inputs first, then the
 /// narrow ones, packed.
@@ -96,13 +77,7 @@ pub(super) unsafe fn transform<S: Simd>(
         let place = Place { layout, top, left, count: stretch.count, tiles: tiles.wrapping_add(depth), columns };
         // SAFETY: the caller answers for the scratch.
         unsafe {
-            if input.bf16 {
-                place.transform_input::<S, Widened>(s, input, staged);
-            } else if job.plan.rounds {
-                place.transform_input::<S, Rounded>(s, input, staged);
-            } else {
-                place.transform_input::<S, Plain>(s, input, staged);
-            }
+            place.transform_rounded(s, job, input, staged);
         }
         depth += input.stride;
     }
@@ -113,11 +88,7 @@ pub(super) unsafe fn transform<S: Simd>(
             let packed = pack_narrow(job, stretch, channels, staged);
             let tiles = tiles.wrapping_add(depth);
             let place = Place { layout, top: 0, left: 0, count: stretch.count, tiles, columns };
-            if job.plan.rounds {
-                place.transform_input::<S, Rounded>(s, &packed, staged);
-            } else {
-                place.transform_input::<S, Plain>(s, &packed, staged);
-            }
+            place.transform_rounded(s, job, &packed, staged);
         }
     }
 }
@@ -137,6 +108,28 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Transforms all channels of `input`, rounded as the job has it. Rows outside are read from zeros in `staged`.
+    ///
+    /// # Safety
+    /// As for [`Self::transform_input`].
+    #[inline(always)]
+    unsafe fn transform_rounded<S: Simd>(&self, s: S, job: &Job<'_>, input: &View, staged: *mut f32) {
+        use Precision as Is;
+        let rounded = if job.plan.rounds(input) { job.plan.precision } else { Is::F32 };
+        // SAFETY: the caller answers for it.
+        unsafe {
+            match (input.precision, rounded) {
+                (Is::F32, Is::Bf16) => self.transform_input::<S, Rounded<F32, Bf16>>(s, input, staged),
+                (Is::F32, Is::F16) => self.transform_input::<S, Rounded<F32, F16>>(s, input, staged),
+                (Is::Bf16, Is::F16) => self.transform_input::<S, Rounded<Bf16, F16>>(s, input, staged),
+                (Is::F16, Is::Bf16) => self.transform_input::<S, Rounded<F16, Bf16>>(s, input, staged),
+                (Is::F32, _) => self.transform_input::<S, Plain<F32>>(s, input, staged),
+                (Is::Bf16, _) => self.transform_input::<S, Plain<Bf16>>(s, input, staged),
+                (Is::F16, _) => self.transform_input::<S, Plain<F16>>(s, input, staged),
+            }
+        }
+    }
+
     /// Transforms all channels of `input`. Rows outside are read from zeros in `staged`.
     ///
     /// # Safety
@@ -246,11 +239,11 @@ unsafe fn pack_narrow(job: &Job<'_>, stretch: Stretch, channels: usize, packed: 
                 };
                 let mut to = to;
                 for input in job.inputs.iter().filter(|input| input.is_narrow()) {
-                    to.cast::<[f32; 4]>().write_unaligned(narrow(input, y, x));
+                    to.cast::<[f32; 4]>().write_unaligned(input.four(y, x));
                     to = to.add(input.channels);
                 }
             }
         }
     }
-    View { start: packed.cast(), height: IN, width, channels, stride: channels, bf16: false }
+    View { start: packed.cast(), height: IN, width, channels, stride: channels, precision: Precision::F32 }
 }
