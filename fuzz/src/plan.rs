@@ -73,8 +73,7 @@ pub(crate) fn run(bytes: &[u8]) {
         body: numbers.maybe(),
         context: numbers.maybe(),
         shorter_if_still: None,
-        full_if_still: Some(precision & 2 != 0),
-        fade: (precision & 4 != 0).then_some(u64::from(precision >> 3)),
+        fade: (precision & 2 != 0).then_some(u64::from(precision >> 2)),
         offload: [Offload::Auto, Offload::Never, Offload::Always][usize::from(numbers.byte() % 3)],
     };
     let room = Room { memory_bytes: numbers.number(), scratch_bytes: numbers.number() };

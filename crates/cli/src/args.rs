@@ -286,8 +286,8 @@ pub(crate) struct Compute {
     #[arg(long, default_value = "auto", help_heading = "Device")]
     pub(crate) device: String,
 
-    /// auto takes bf16 on processors that multiply it natively and f16 on GPUs that store it, where the network allows it;
-    /// instead of bf16, f32 where the picture stands still and windows are shorter
+    /// How features are kept; auto takes f16 where the device converts it in its own instructions, as most do, else bf16
+    /// where it multiplies that, else f32
     #[arg(long, value_enum, default_value_t = PrecisionChoice::Auto, help_heading = "Device")]
     pub(crate) precision: PrecisionChoice,
 

@@ -329,7 +329,7 @@ pub(crate) fn plan_json(plan: &Plan) -> Value {
         "disk_bytes": plan.disk.map(|disk| [disk.calm_bytes, disk.restless_bytes]), "shots": plan.shots,
         "window": plan.window.map(|w| json!({
             "body": w.body, "context": w.context, "fade": w.fade, "still": w.still.map(|still| json!({
-                "body": still.body, "context": still.context, "f32": still.in_full,
+                "body": still.body, "context": still.context,
             })), "store_bytes": w.store_bytes, "scratch_bytes": w.scratch_bytes,
         })),
         "tiles": plan.tiles.map(|(columns, rows, tile)| json!({

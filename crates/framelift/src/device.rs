@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use framelift_engine::{Engine, Precision, Support};
 
-use crate::{Error, WindowOptions};
+use crate::Error;
 
 /// Where to compute, how precisely, with how many threads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -183,11 +183,6 @@ impl DeviceOptions {
             },
             Device::Auto => Ok(Chosen { engine: self.cpu()?, others: Vec::new(), notice: self.notice() }),
         }
-    }
-
-    /// `wanted`, with windows of still pictures in f32 where the precision is not the user's and nothing else is said.
-    pub(crate) fn windows(&self, wanted: WindowOptions) -> WindowOptions {
-        WindowOptions { full_if_still: wanted.full_if_still.or(Some(self.precision.is_none())), ..wanted }
     }
 
     /// The precision to run a network in that is good in `allowed`.

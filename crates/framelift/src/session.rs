@@ -48,11 +48,7 @@ impl Session {
             Kind::Resample(filter) => (None, *filter),
             Kind::Network(_) => {
                 let memory_bytes = device.memory_limit_bytes.map(|bytes| bytes as u64);
-                let options = SessionOptions {
-                    windows: device.windows(WindowOptions::default()),
-                    memory_bytes,
-                    ..SessionOptions::default()
-                };
+                let options = SessionOptions { memory_bytes, ..SessionOptions::default() };
                 (Some(NetworkSession::new(model.ready(device.engine()?, device)?, options)), Filter::Lanczos)
             }
         };
@@ -77,7 +73,6 @@ impl Session {
     /// The windows of a model that sees windows; before the first frame.
     #[must_use]
     pub fn windows(mut self, windows: WindowOptions) -> Self {
-        let windows = self.device.windows(windows);
         self.network = self.network.map(|network| network.windows(windows));
         self
     }

@@ -288,7 +288,7 @@ impl Upscaler {
             target,
             part: self.part,
             shots: self.shots,
-            windows: self.device.windows(self.windows),
+            windows: self.windows,
             memory_limit_bytes: Some(limit_bytes),
             resume,
         };

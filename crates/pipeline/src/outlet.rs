@@ -123,13 +123,12 @@ impl<S: Sink> Outlet<'_, S> {
 
     /// Tells that windows are shorter from the next frame on.
     pub(crate) fn notice_still(&mut self, still: &StillWindow) {
-        let StillWindow { body, context, in_full, .. } = still;
-        let precision = if *in_full { ", in f32" } else { "" };
+        let StillWindow { body, context } = still;
         let index = self.clock.given;
         let at = self.clock.time(0).map_or_else(String::new, |(time, _)| format!(" at {time}"));
         self.sink.notice(format!(
             "much of the picture stands still from frame {index}{at} on; in such shots windows have {body} + 2x{context} \
-             frames{precision}, so that no lines etch themselves in (--window sets a length for all)"
+             frames, so that no lines etch themselves in (--window sets a length for all)"
         ));
     }
 

@@ -61,9 +61,6 @@ pub struct WindowOptions {
     pub context: Option<u64>,
     /// Whether windows are shorter where the picture stands still; by default where the body is chosen.
     pub shorter_if_still: Option<bool>,
-    /// Whether these shorter windows run in f32 where all others run in bf16, whose rounding a recurrence gathers there;
-    /// by default not here, and in `framelift` where the precision is chosen.
-    pub full_if_still: Option<bool>,
     /// Frames at the beginning of a window's results that are mixed with what the window before made of them, from little to
     /// much of the new; by default [`DEFAULT_FADE`] or a quarter of the context where the body is chosen, else none, and none
     /// where memory allows of very short windows only.
@@ -122,16 +119,7 @@ pub struct WindowPlan {
 impl WindowPlan {
     /// Bytes that features may take in memory before they go to the scratch file.
     pub(crate) fn store_limit_bytes(&self) -> u64 {
-        self.limit(self.store_bytes)
-    }
-
-    /// The same where the window is one of those for still pictures, as `still` has it.
-    pub(crate) fn still_limit_bytes(&self, still: &StillWindow) -> u64 {
-        self.limit(still.store_bytes)
-    }
-
-    fn limit(&self, bytes: u64) -> u64 {
-        if self.scratch_bytes == 0 && self.host_bytes == 0 { u64::MAX } else { bytes }
+        if self.scratch_bytes == 0 && self.host_bytes == 0 { u64::MAX } else { self.store_bytes }
     }
 }
 
@@ -142,10 +130,6 @@ pub struct StillWindow {
     pub body: u64,
     /// Frames on either side, at most.
     pub context: u64,
-    /// Whether they run in f32 though all others run in a shorter precision.
-    pub in_full: bool,
-    /// Bytes of features kept in memory, at most.
-    pub store_bytes: u64,
 }
 
 /// How a session goes about frames of a size.
@@ -251,17 +235,13 @@ impl SessionPlan {
     }
 
     /// Bytes of features that may stay in memory while a window runs in f32 for once, in a session of `descriptor` at
-    /// `precision`: what is left by values twice as wide.
+    /// `precision`: what is left by values twice as wide,
+    /// and the weights once more.
     pub(crate) fn store_bytes_in_full(&self, descriptor: &Descriptor, precision: Precision) -> u64 {
-        let more = more_in_full(descriptor, self.tile, precision);
+        let work = |precision| work_bytes(descriptor, self.tile, precision);
+        let more = work(Precision::F32) - work(precision) + 4 * descriptor.parameters;
         self.window.map_or(0, |window| window.store_bytes.saturating_sub(more))
     }
-}
-
-/// Bytes that work on `size` takes in f32 beyond those in `precision`: wider values, and the weights once more.
-fn more_in_full(descriptor: &Descriptor, size: Size, precision: Precision) -> u64 {
-    let work = |precision| work_bytes(descriptor, size, precision);
-    work(Precision::F32) - work(precision) + 4 * descriptor.parameters
 }
 
 fn work_bytes(descriptor: &Descriptor, size: Size, precision: Precision) -> u64 {
@@ -381,24 +361,8 @@ impl Cost<'_> {
         let on_host = waiting.saturating_mul(waits).saturating_add(results.saturating_mul(made)).saturating_add(faded);
         let fixed = base.saturating_add(transfer).saturating_add(held.saturating_mul(seen)).saturating_add(on_host);
         let in_memory = if scratch { all.min(store_bytes).min(room.memory_bytes.saturating_sub(fixed)) } else { all };
-        let mut still = (adapts && body > STILL_WINDOW.0).then(|| StillWindow {
-            body: STILL_WINDOW.0,
-            context: STILL_WINDOW.1.min(context),
-            in_full: self.options.full_if_still == Some(true) && self.stream.precision == Precision::Bf16,
-            store_bytes: in_memory,
-        });
-        let mut bytes = fixed.saturating_add(in_memory);
-        let mut spilled = all - in_memory;
-        if let Some(StillWindow { body, context, in_full: true, store_bytes }) = &mut still {
-            // Fewer frames, of values twice as wide.
-            let sees = (*body + 2 * *context).min(longest);
-            let all = stored.saturating_mul(2 * sees);
-            let more = more_in_full(d, self.grid.tile(), self.stream.precision);
-            let fixed = fixed.saturating_sub(held.saturating_mul(seen - sees)).saturating_add(more);
-            *store_bytes = if scratch { all.min(bytes.saturating_sub(fixed)) } else { all };
-            spilled = spilled.max(all - *store_bytes);
-            bytes = bytes.max(fixed.saturating_add(*store_bytes));
-        }
+        let still = (adapts && body > STILL_WINDOW.0)
+            .then(|| StillWindow { body: STILL_WINDOW.0, context: STILL_WINDOW.1.min(context) });
         let window = WindowPlan {
             body,
             context: if body == 0 { 0 } else { context },
@@ -407,9 +371,9 @@ impl Cost<'_> {
             most_frames,
             store_bytes: in_memory,
             host_bytes: 0,
-            scratch_bytes: spilled,
+            scratch_bytes: all - in_memory,
         };
-        self.plan(Some(window), bytes, self.frames_bytes().saturating_add(on_host))
+        self.plan(Some(window), fixed.saturating_add(in_memory), self.frames_bytes().saturating_add(on_host))
     }
 
     fn plan(&self, window: Option<WindowPlan>, memory_bytes: u64, host_bytes: u64) -> SessionPlan {
@@ -481,7 +445,7 @@ mod tests {
         assert_eq!((window.body, window.context, window.scratch_bytes), (DEFAULT_BODY, DEFAULT_CONTEXT, 0));
         assert_eq!(window.fade, DEFAULT_FADE);
         let (body, context) = STILL_WINDOW;
-        assert_eq!(window.still, Some(StillWindow { body, context, in_full: false, store_bytes: window.store_bytes }));
+        assert_eq!(window.still, Some(StillWindow { body, context }));
         assert!(roomy.memory_bytes < 8000 * MIB && roomy.tiles == (1, 1));
         let tighter = plan(2000).window.unwrap();
         assert!(tighter.body < DEFAULT_BODY && tighter.body >= 16 && tighter.scratch_bytes == 0, "{tighter:?}");
@@ -554,28 +518,6 @@ mod tests {
             }
         }
         assert!(bodies.iter().any(|&body| body <= 12) && bodies.contains(&DEFAULT_BODY), "{bodies:?}");
-    }
-
-    #[test]
-    fn windows_of_still_pictures_in_f32_keep_to_the_same_memory() {
-        let full = WindowOptions { full_if_still: Some(true), ..WindowOptions::default() };
-        for memory_mib in [300, 500, 700, 1000, 1500, 2500, 8000] {
-            let plan = |options| choose(Reach::Window, options, None, memory_mib * MIB, u64::MAX).unwrap();
-            let (with, without) = (plan(full), plan(WindowOptions::default()));
-            assert!(with.memory_bytes <= memory_mib * MIB, "{memory_mib} MiB: {with:?}");
-            assert_eq!(with.tile, without.tile);
-            let window = with.window.unwrap();
-            let Some(still) = window.still else {
-                assert!(window.body <= STILL_WINDOW.0);
-                continue;
-            };
-            assert!(still.in_full);
-            let features = 4 * 256 * with.tile.pixels() * (still.body + 2 * still.context);
-            assert!(still.store_bytes + window.scratch_bytes >= features, "{memory_mib} MiB: {with:?}");
-        }
-        let roomy = choose(Reach::Window, full, None, 8000 * MIB, 0).unwrap();
-        let plain = choose(Reach::Window, WindowOptions::default(), None, 8000 * MIB, 0).unwrap();
-        assert!(roomy.memory_bytes > plain.memory_bytes, "40 frames in f32 take more than 72 in bf16");
     }
 
     #[test]

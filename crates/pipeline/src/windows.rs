@@ -109,12 +109,12 @@ impl WindowWork {
     /// Runs the windows that are whole.
     fn run<S: Sink>(&mut self, ended: bool, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         while let Some(window) = self.grid.window(self.start, self.seen(), ended) {
-            let (window, how) = self.shorter_if_still(window, ended, out);
+            let window = self.shorter_if_still(window, ended, out);
             out.sink.window(window.body.start, self.model.engine(), &self.fade)?;
             if self.plan.grid.count() == 1 {
-                self.whole(&window, how, out)?
+                self.whole(&window, out)?
             } else {
-                self.tiled(&window, how, out)?
+                self.tiled(&window, out)?
             }
             self.start = window.body.end;
             let needed = self.start.saturating_sub(self.window.context);
@@ -127,18 +127,16 @@ impl WindowWork {
     }
 
     /// `window`, or the shorter one that begins where it does, if the picture stands still in what it sees.
-    fn shorter_if_still<S: Sink>(&mut self, window: Window, ended: bool, out: &mut Outlet<'_, S>) -> (Window, How) {
-        let how = How { in_full: false, store_bytes: self.window.store_limit_bytes() };
-        let Some(still) = self.window.still else { return (window, how) };
+    fn shorter_if_still<S: Sink>(&mut self, window: Window, ended: bool, out: &mut Outlet<'_, S>) -> Window {
+        let Some(still) = self.window.still else { return window };
         let seen: Vec<&Blocks> = self.blocks.range(self.places(&window)).collect();
         if window.body.end - window.body.start <= still.body || !stands_still(&seen) {
-            return (window, how);
+            return window;
         }
         if !std::mem::replace(&mut self.noticed_still, true) {
             out.notice_still(&still);
         }
-        let shorter = Grid::new(still.body, still.context).window(self.start, self.seen(), ended);
-        (shorter.unwrap_or(window), How { in_full: still.in_full, store_bytes: self.window.still_limit_bytes(&still) })
+        Grid::new(still.body, still.context).window(self.start, self.seen(), ended).unwrap_or(window)
     }
 
     /// Where the frames that a window sees wait.
@@ -150,7 +148,7 @@ impl WindowWork {
         self.frames.range(self.places(window))
     }
 
-    fn whole<S: Sink>(&mut self, window: &Window, how: How, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+    fn whole<S: Sink>(&mut self, window: &Window, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         let engine = self.model.engine();
         let inputs: Result<Vec<Tensor>, _> = self.frames_of(window).map(|frame| engine.upload(frame)).collect();
         let inputs = inputs.map_err(|source| out.failed(source, 0))?;
@@ -158,7 +156,7 @@ impl WindowWork {
         let results = Results::Given { body: body_frames(window), before: &self.fade, next: &mut next };
         let mut part = Part { out, results, share: (0.0, 1.0), noticed: false };
         let keep = self.keep(window);
-        run_part(&self.model, &self.plan, how, &mut self.store, &inputs, keep, &mut part)?;
+        run_part(&self.model, &self.plan, &mut self.store, &inputs, keep, &mut part)?;
         self.fade = next;
         Ok(())
     }
@@ -170,7 +168,7 @@ impl WindowWork {
         keep.start as usize..(keep.end + self.window.fade.min(window.end - window.body.end)) as usize
     }
 
-    fn tiled<S: Sink>(&mut self, window: &Window, how: How, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+    fn tiled<S: Sink>(&mut self, window: &Window, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         let engine = self.model.engine();
         let scale = self.model.descriptor().scale;
         let Some(size) = self.plan.padded.scaled(scale) else {
@@ -189,7 +187,7 @@ impl WindowWork {
             let mut add = |index: usize, piece: &Frame| tiles.add(&mut results[index], tile, piece, scale);
             let share = (n as f64 / count, 1.0 / count);
             let mut part = Part { out, results: Results::Added(&mut add), share, noticed };
-            run_part(&self.model, &self.plan, how, &mut self.store, &inputs, keep.clone(), &mut part)?;
+            run_part(&self.model, &self.plan, &mut self.store, &inputs, keep.clone(), &mut part)?;
             noticed = part.noticed;
         }
         let before = std::mem::take(&mut self.fade);
@@ -203,15 +201,6 @@ impl WindowWork {
 
 fn body_frames(window: &Window) -> usize {
     (window.body.end - window.body.start) as usize
-}
-
-/// How a window is run.
-#[derive(Clone, Copy)]
-struct How {
-    /// In f32, whatever the model's precision.
-    in_full: bool,
-    /// Bytes of features kept in memory, at most.
-    store_bytes: u64,
 }
 
 /// What becomes of the results of a part of a window.
@@ -263,17 +252,13 @@ impl<S: Sink> Part<'_, '_, S> {
 fn run_part<S: Sink>(
     model: &Model,
     plan: &SessionPlan,
-    how: How,
     store: &mut ScratchStore,
     inputs: &[Tensor],
     keep: Range<usize>,
     part: &mut Part<'_, '_, S>,
 ) -> Result<(), S::Error> {
     let mut next = keep.start;
-    store.reset(how.store_bytes);
-    let in_full = if how.in_full { model.in_full().map_err(|source| part.out.failed(source, 0))? } else { None };
-    let network = in_full.as_ref().unwrap_or(model.network());
-    let mut ended = attempt(model, &**network, store, inputs, keep.clone(), &mut next, part);
+    let mut ended = attempt(model, &**model.network(), store, inputs, keep.clone(), &mut next, part);
     if let Err(Stop::Engine(EngineError::OutOfMemory { .. })) = ended
         && model.engine().own_memory_bytes().is_some()
         && store.crowd_out()
@@ -283,11 +268,9 @@ fn run_part<S: Sink>(
                 .into(),
         );
         store.reset(0);
-        ended = attempt(model, &**network, store, inputs, keep.clone(), &mut next, part);
+        ended = attempt(model, &**model.network(), store, inputs, keep.clone(), &mut next, part);
     }
-    if let Err(Stop::Engine(EngineError::NonFinite { .. })) = ended
-        && in_full.is_none()
-    {
+    if let Err(Stop::Engine(EngineError::NonFinite { .. })) = ended {
         let ahead = part.ahead(next - keep.start);
         if let Some(full) = model.in_full().map_err(|source| part.out.failed(source, ahead))? {
             if !std::mem::replace(&mut part.noticed, true) {
@@ -297,7 +280,7 @@ fn run_part<S: Sink>(
             ended = attempt(model, &*full, store, inputs, keep.clone(), &mut next, part);
         }
     }
-    store.reset(how.store_bytes);
+    store.reset(plan.window.map_or(0, |window| window.store_limit_bytes()));
     match ended {
         Ok(()) if next == keep.end => Ok(()),
         Ok(()) => {

@@ -18,6 +18,9 @@ const TOLERANCE: f32 = 1e-4;
 /// Values of pictures in [0, 1] may be this far off when weights and features are bf16.
 const BF16_TOLERANCE: f32 = 0.01;
 
+/// Likewise, with three bits more.
+const F16_TOLERANCE: f32 = BF16_TOLERANCE / 8.0;
+
 /// Runs the golden case `case` through `checkpoint` on every engine.
 fn check(case: &str, checkpoint: &Checkpoint) {
     check_on(engines(), case, &detect(checkpoint).unwrap());
@@ -209,21 +212,25 @@ fn rrdbnet_from_the_older_form_of_pth() {
 }
 
 #[test]
-fn bf16_stays_near_the_golden_vectors() {
+fn short_precisions_stay_near_the_golden_vectors() {
     let cases = [("compact_x4_n4", compact_x4_n4()), ("lift_x4", builtin::checkpoint("lift-x4").unwrap().unwrap())];
     for (case, checkpoint) in cases {
         let golden = Golden::case(case).unwrap();
         let (input, due) = (golden.frames("input"), golden.frames("output"));
-        let mut reference = None;
-        for (name, engine) in engines() {
-            let network = network(&checkpoint, &engine, Precision::Bf16);
-            let outputs = run(&network, &engine, &input);
-            let diff = max_abs_diff_of_frames(&outputs, &due);
-            let reference: &Vec<_> = reference.get_or_insert_with(|| outputs.clone());
-            let from_reference = max_abs_diff_of_frames(&outputs, reference);
-            println!("{case} bf16 {name}: {diff:.2e} from f32, {from_reference:.2e} from the reference in bf16");
-            assert!(diff <= BF16_TOLERANCE, "{case} on {name}: {diff:e}");
-            assert!(from_reference <= BF16_TOLERANCE / 2.0, "{case} on {name}: {from_reference:e}");
+        for (precision, tolerance) in [(Precision::Bf16, BF16_TOLERANCE), (Precision::F16, F16_TOLERANCE)] {
+            let mut reference = None;
+            for (name, engine) in engines() {
+                let network = network(&checkpoint, &engine, precision);
+                let outputs = run(&network, &engine, &input);
+                let diff = max_abs_diff_of_frames(&outputs, &due);
+                let reference: &Vec<_> = reference.get_or_insert_with(|| outputs.clone());
+                let from_reference = max_abs_diff_of_frames(&outputs, reference);
+                println!(
+                    "{case} {precision} {name}: {diff:.2e} from f32, {from_reference:.2e} from the reference in it"
+                );
+                assert!(diff <= tolerance, "{case} in {precision} on {name}: {diff:e}");
+                assert!(from_reference <= tolerance / 2.0, "{case} in {precision} on {name}: {from_reference:e}");
+            }
         }
     }
 }

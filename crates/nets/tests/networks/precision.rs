@@ -35,7 +35,7 @@ fn psnr_db(a: &[HostTensor], b: &[HostTensor]) -> f64 {
 }
 
 #[test]
-fn bf16_is_near_f32() {
+fn short_precisions_are_near_f32() {
     let networks: [(&str, BTreeMap<String, Array>, usize); 6] = [
         ("BasicVSR", synth::basicvsr(32, 3), 64),
         ("BasicVSR++", synth::basicvsr_plusplus(32, 2, false), 64),
@@ -48,10 +48,12 @@ fn bf16_is_near_f32() {
     for (name, arrays, side) in networks {
         let frames = moving_texture(6, side, side);
         let checkpoint = checkpoint(name, &arrays);
-        let [f32, bf16] = [Precision::F32, Precision::Bf16]
+        let [f32, bf16, f16] = [Precision::F32, Precision::Bf16, Precision::F16]
             .map(|precision| run(&network(&checkpoint, &engine, precision), &engine, &frames));
-        let psnr = psnr_db(&f32, &bf16);
-        println!("{name} bf16: {psnr:.1} dB");
-        assert!(psnr >= MIN_PSNR_DB, "{name}: {psnr:.1} dB");
+        let [bf16, f16] = [bf16, f16].map(|short| psnr_db(&f32, &short));
+        println!("{name}: bf16 {bf16:.1} dB, f16 {f16:.1} dB");
+        assert!(bf16 >= MIN_PSNR_DB, "{name}: {bf16:.1} dB");
+        // Three bits more are six times three decibels.
+        assert!(f16 >= MIN_PSNR_DB + 15.0, "{name}: {f16:.1} dB");
     }
 }
