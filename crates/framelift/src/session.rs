@@ -30,7 +30,6 @@ use crate::{DeviceOptions, Error, Model};
 /// ```
 pub struct Session {
     network: Option<NetworkSession>,
-    device: DeviceOptions,
     scale: u32,
     target: Option<Target>,
     filter: Filter,
@@ -54,7 +53,6 @@ impl Session {
         };
         Ok(Self {
             network,
-            device: device.clone(),
             scale: model.scale(),
             target: None,
             filter,
