@@ -1,6 +1,6 @@
 # framelift: `make demo` shows it at work, `make test` runs every test. Both set the machine up first.
 
-.PHONY: demo test test-gpu lint bench fmt setup
+.PHONY: demo test test-gpu test-training lint bench fmt setup
 
 demo: setup
 	cargo run --release --locked --bin framelift -- demo --output out/demo
@@ -13,6 +13,11 @@ test-gpu: setup
 	GPU=1 ./scripts/setup.sh
 	cargo test --locked -p framelift-engine-gpu
 	cargo test --locked -p framelift-cli --features gpu --test cli devices
+
+# The recipe of the models built in, in small. Installs PyTorch into target/.
+test-training: setup
+	TRAINING=1 ./scripts/setup.sh
+	training/smoke.sh
 
 lint: setup
 	cargo fmt --all --check

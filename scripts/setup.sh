@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what a build needs and the machine lacks: FFmpeg's libraries, libclang (for bindings), a C toolchain.
 # With GPU=1 also Vulkan's loader and Mesa's drivers, which the tests of the GPU engine run on where there is no card.
+# With TRAINING=1 also the ffmpeg program and Python's venv, which the recipe of the built-in models wants.
 # On Debian and its kin through apt, with sudo when not root; elsewhere it says what to install.
 set -eu
 
@@ -21,6 +22,10 @@ lacking() {
     command -v pkg-config >/dev/null 2>&1 || { echo "pkg-config"; return; }
     command -v clang >/dev/null 2>&1 || echo "clang with libclang"
     [ -z "${GPU:-}" ] || has_vulkan || echo "a Vulkan driver"
+    if [ -n "${TRAINING:-}" ]; then
+        command -v ffmpeg >/dev/null 2>&1 || echo "the ffmpeg program"
+        python3.11 -c 'import venv, ensurepip' 2>/dev/null || echo "Python 3.11 with venv"
+    fi
     for library in $libraries; do
         pkg-config --exists "$library" || echo "$library (headers)"
     done
@@ -32,6 +37,7 @@ if ! command -v cargo >/dev/null 2>&1; then
 fi
 
 [ -z "${GPU:-}" ] || packages="$packages libvulkan1 mesa-vulkan-drivers"
+[ -z "${TRAINING:-}" ] || packages="$packages ffmpeg python3 python3-venv"
 
 missing=$(lacking)
 [ -n "$missing" ] || exit 0

@@ -66,9 +66,13 @@ class Lift(nn.Module):
 
     @torch.no_grad()
     def begin_as(self, other):
-        """Takes the weights of a network with at most as many channels and blocks; what is new adds nothing yet."""
+        """Takes the weights of a network with at most as many channels and blocks; what is new adds nothing yet.
+
+        The last layer of a network of another scale is left as it is."""
         small, large = other.state_dict(), self.state_dict()
         for name, value in large.items():
+            if name.startswith("conv_out") and other.scale != self.scale:
+                continue
             if name.startswith("body.") and int(name.split(".")[1]) >= other.config["blocks"]:
                 if name.split(".")[2] == "1":
                     value.zero_()

@@ -64,7 +64,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true", help="go on from OUT/last.pt if there is one")
-    parser.add_argument("--from", dest="start", help="another run's last.pt to begin with, of a network of this size or smaller")
+    parser.add_argument("--from", dest="start", help="another run's last.pt to begin with, of a network of this size or smaller, of any scale")
     parser.add_argument("--validate-every", type=float, default=5, help="minutes")
     args = parser.parse_args()
 
