@@ -4,8 +4,8 @@ use clap::Parser;
 use framelift::media::{CopyPolicy, Input, Output};
 use framelift::{Device, Size};
 
-#[expect(dead_code, reason = "only parsing is of interest here")]
-#[path = "../../crates/cli/src/args.rs"]
+#[expect(dead_code, unused_imports, reason = "only parsing is of interest here")]
+#[path = "../../crates/cli/src/args/mod.rs"]
 mod args;
 
 /// Parses the arguments, and all that the program reads out of them before it opens a file.

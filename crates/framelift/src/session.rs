@@ -51,14 +51,7 @@ impl Session {
                 (Some(NetworkSession::new(model.ready(device.engine()?, device)?, options)), Filter::Lanczos)
             }
         };
-        Ok(Self {
-            network,
-            scale: model.scale(),
-            target: None,
-            filter,
-            planned: false,
-            resizer: None,
-        })
+        Ok(Self { network, scale: model.scale(), target: None, filter, planned: false, resizer: None })
     }
 
     /// The size of the results; by default the input's times the model's scale.
