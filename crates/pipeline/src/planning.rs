@@ -12,6 +12,9 @@ use crate::{Model, PipelineError, SessionError, SessionOptions, SessionPlan, Ups
 /// Tenths of the memory allowed that a plan may come to: allocators keep some of what was given back.
 const PLANNED_TENTHS: u64 = 9;
 
+/// Of the network's work, what must be left at most for an encoder to look less far ahead.
+const WORTH_LOOKING_LESS_AHEAD: f64 = 0.9;
+
 /// Of several devices each has so many shares of the memory for its session, and one for frames and results that wait.
 const SESSION_SHARES: u64 = 3;
 
@@ -36,23 +39,22 @@ pub(crate) struct Planning<'a> {
 }
 
 impl Planning<'_> {
-    /// The best plan: whole frames, or fewer tiles, matter more than how far the encoder looks ahead.
+    /// The best plan: fewer tiles and longer windows, where they spare a good part of the network's work, matter more than
+    /// how far the encoder looks ahead.
     pub(crate) fn decide(&self, write: &WriteOptions) -> Result<Decided, PipelineError> {
         let (mut planned, mut look_ahead, mut told) = (self.plan(write), None, write.clone());
-        if !planned.as_ref().is_ok_and(|planned| planned.tiles().is_none()) {
-            for (frames, thrifty) in thriftier(&self.wanted.encoder, write) {
-                let less = self.plan(&thrifty);
-                let better = match (&planned, &less) {
-                    (Err(_), Ok(_)) => true,
-                    (Ok(planned), Ok(less)) => less.work_pixels() < planned.work_pixels(),
-                    (_, Err(_)) => false,
-                };
-                if better {
-                    (planned, look_ahead, told) = (less, Some(frames), thrifty);
-                } else if planned.is_err() {
-                    // The least that would do, for the message.
-                    planned = less;
-                }
+        for (frames, thrifty) in thriftier(&self.wanted.encoder, write) {
+            let less = self.plan(&thrifty);
+            let better = match (&planned, &less) {
+                (Err(_), Ok(_)) => true,
+                (Ok(planned), Ok(less)) => less.work() < WORTH_LOOKING_LESS_AHEAD * planned.work(),
+                (_, Err(_)) => false,
+            };
+            if better {
+                (planned, look_ahead, told) = (less, Some(frames), thrifty);
+            } else if planned.is_err() {
+                // The least that would do, for the message.
+                planned = less;
             }
         }
         Ok(Decided { planned: planned?, look_ahead, write: told })
@@ -207,10 +209,14 @@ impl Planned {
         Pins { window, tiles: plan.map_or((1, 1), |plan| plan.tiles), ..*pins }
     }
 
-    /// Input pixels that the network works on for a frame, margins of tiles included.
-    fn work_pixels(&self) -> u64 {
-        let plan = self.session.as_ref().map(|(_, plan)| plan);
-        plan.map_or(0, |plan| (plan.tiles.0 * plan.tiles.1) as u64 * plan.tile.pixels())
+    /// Input pixels that the network works on for a frame, margins of tiles and contexts of windows included.
+    fn work(&self) -> f64 {
+        let Some((_, plan)) = &self.session else { return 0.0 };
+        let pixels = ((plan.tiles.0 * plan.tiles.1) as u64 * plan.tile.pixels()) as f64;
+        match plan.window {
+            Some(window) if window.body > 0 => pixels * (1.0 + (2 * window.context) as f64 / window.body as f64),
+            _ => pixels,
+        }
     }
 
     /// Columns, rows and size of the tiles, where there is more than one.
@@ -218,5 +224,28 @@ impl Planned {
         let (_, plan) = self.session.as_ref()?;
         let (columns, rows) = plan.tiles;
         (columns * rows > 1).then_some((columns, rows, plan.tile))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framelift_engine::Precision;
+    use framelift_nets::Reach;
+
+    use super::*;
+    use crate::fake::Fake;
+
+    #[test]
+    fn contexts_of_windows_are_work() {
+        let model = Fake::new(Reach::Window, 2).model(Precision::F32);
+        let work = |body, context| {
+            let windows = WindowOptions { body: Some(body), context: Some(context), ..WindowOptions::default() };
+            let options = SessionOptions { windows, memory_bytes: Some(1 << 30), ..SessionOptions::default() };
+            let plan = options.plan(&model, Size::new(8, 6), None).unwrap();
+            Planned { memory_bytes: 0, session: Some((options, plan)) }.work()
+        };
+        let whole = work(0, 0);
+        assert!((work(4, 4) / whole - 3.0).abs() < 1e-9 && (work(48, 12) / whole - 1.5).abs() < 1e-9);
+        assert!(work(12, 8) < WORTH_LOOKING_LESS_AHEAD * work(4, 4) && work(48, 12) > 0.9 * work(40, 12));
     }
 }
