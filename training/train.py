@@ -22,16 +22,21 @@ from data import Clips
 from model import Lift
 
 
+# Weight of changes from frame to frame that are not the truth's.
+CHANGE = 0.7
+
+
 def charbonnier(x, epsilon):
     return (x.square() + epsilon**2).sqrt().mean()
 
 
 def loss_of(output, truth, epsilon):
-    """Charbonnier on luma and on RGB."""
+    """Charbonnier on luma and on RGB, and on how both change from frame to frame: what flickers counts twice."""
     difference = output - truth
     red, green, blue = difference.unbind(-3)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    return charbonnier(luma, epsilon) + 0.4 * charbonnier(difference, epsilon)
+    change = luma[:, 1:] - luma[:, :-1]
+    return charbonnier(luma, epsilon) + 0.4 * charbonnier(difference, epsilon) + CHANGE * charbonnier(change, epsilon)
 
 
 @torch.no_grad()

@@ -122,7 +122,7 @@ class Bench:
         """One round: every entry once, framelift among the peers, the order turned round each time."""
         entries = [(engine, setting) for engine, setting, rounds in plan if round_ < rounds]
         if "framelift" in self.options.only:
-            entries.insert(len(entries) // 2, ("framelift", "bf16"))
+            entries.insert(len(entries) // 2, ("framelift", "f16"))
             entries.insert(0, ("framelift", "f32"))
         for engine, setting in reversed(entries) if round_ % 2 else entries:
             if engine == "framelift":

@@ -116,7 +116,7 @@ def main():
             for _ in range(options.rounds):
                 for setting in options.settings:
                     rows.setdefault(setting, []).append(child(sys.executable, __file__, *same, "--one", name, setting))
-                for precision in ("f32", "bf16"):
+                for precision in ("f32", "f16", "bf16"):
                     rows.setdefault(f"framelift {precision}", []).append(framelift(options.framelift, weights, precision, options))
             best = {key: min((v for v in values if v is not None), default=None) for key, values in rows.items()}
             peer = min((best[s] for s in options.settings if SETTINGS[s][0] == "f32" and best[s]), default=None)
