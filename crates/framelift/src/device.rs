@@ -366,4 +366,21 @@ mod tests {
         let beyond = DeviceOptions { device: Device::Vulkan(999), ..DeviceOptions::default() };
         assert!(matches!(beyond.engine(), Err(Error::Device(_))));
     }
+
+    #[cfg(feature = "cpu")]
+    #[test]
+    fn the_finest_short_precision_is_taken_that_is_fast() {
+        use Precision::{Bf16, F16, F32};
+
+        let options = DeviceOptions { device: Device::Cpu, ..DeviceOptions::default() };
+        let engine = options.engine().unwrap();
+        let is_fast = |precision| engine.support(precision) == Support::Native;
+        let taken = |allowed: &[Precision]| options.precision_on(&*engine, allowed).unwrap();
+        assert_eq!(taken(&[F32]), F32);
+        assert_eq!(taken(&[F32, Bf16]), if is_fast(Bf16) { Bf16 } else { F32 });
+        assert_eq!(taken(&[F32, Bf16, F16]), if is_fast(F16) { F16 } else { taken(&[F32, Bf16]) });
+        let asked = DeviceOptions { precision: Some(Bf16), ..options.clone() };
+        assert_eq!(asked.precision_on(&*engine, &[F32, Bf16, F16]).unwrap(), Bf16);
+        assert!(matches!(asked.precision_on(&*engine, &[F32]), Err(Error::Device(_))));
+    }
 }
