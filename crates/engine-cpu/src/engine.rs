@@ -165,6 +165,10 @@ impl Engine for CpuEngine {
         self.pool.memory()
     }
 
+    fn keep_within(&self, bytes: u64) {
+        self.pool.keep_within(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+
     fn upload(&self, frame: &Frame) -> Result<Tensor, EngineError> {
         let Size { width, height } = frame.size();
         let map = self.allocate(Shape::new(height as usize, width as usize, 3), Precision::F32)?;

@@ -42,13 +42,12 @@ impl Block {
     fn new(bytes: usize) -> Option<Self> {
         let align = if bytes >= HUGE_BYTES { HUGE_BYTES } else { ALIGN_BYTES };
         let layout = Layout::from_size_align(bytes, align).ok()?;
-        // SAFETY: `bytes` is not zero (see `Pool::allocate`).
-        let Some(start) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
         #[cfg(target_os = "linux")]
         if bytes >= HUGE_BYTES {
-            // SAFETY: the range is a block of our own. The call is a hint; whether it succeeds does not matter.
-            unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
+            return pages::map(layout).map(|start| Self { start, layout });
         }
+        // SAFETY: `bytes` is not zero (see `Pool::allocate`).
+        let Some(start) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
         Some(Self { start, layout })
     }
 
@@ -59,16 +58,65 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
+        #[cfg(target_os = "linux")]
+        if self.bytes() >= HUGE_BYTES {
+            // SAFETY: mapped in `Block::new` with this layout, and unmapped once.
+            unsafe { pages::unmap(self.start, self.layout) };
+            return;
+        }
         // SAFETY: allocated in `Block::new` with this layout, and freed once.
         unsafe { dealloc(self.start.as_ptr(), self.layout) }
     }
 }
 
-#[derive(Default)]
+/// Large blocks straight from the system: a heap would keep those that are given back, scattered, and take new ones beside.
+#[cfg(target_os = "linux")]
+mod pages {
+    use std::alloc::Layout;
+    use std::ptr::NonNull;
+
+    /// A multiple of the pages of every system.
+    const PAGE_BYTES: usize = 64 << 10;
+
+    /// Memory of this layout, of zeros, in huge pages where there are some; `None` where the system has none left.
+    pub(super) fn map(layout: Layout) -> Option<NonNull<u8>> {
+        let bytes = layout.size().next_multiple_of(PAGE_BYTES);
+        let all = bytes.checked_add(layout.align())?;
+        // SAFETY: a new mapping that replaces none, and cuts from its ends that are whole pages (the alignment is too).
+        unsafe {
+            let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            let mapped = libc::mmap(std::ptr::null_mut(), all, access, kind, -1, 0);
+            if mapped == libc::MAP_FAILED {
+                return None;
+            }
+            let before = mapped.align_offset(layout.align());
+            let start = mapped.byte_add(before);
+            if before > 0 {
+                libc::munmap(mapped, before);
+            }
+            libc::munmap(start.byte_add(bytes), all - before - bytes);
+            // A hint; whether it succeeds does not matter.
+            libc::madvise(start, bytes, libc::MADV_HUGEPAGE);
+            NonNull::new(start.cast())
+        }
+    }
+
+    /// Gives back what [`map`] gave for this layout.
+    ///
+    /// # Safety
+    /// It must have, and nothing point there any more.
+    pub(super) unsafe fn unmap(start: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller answers for it.
+        unsafe { libc::munmap(start.as_ptr().cast(), layout.size().next_multiple_of(PAGE_BYTES)) };
+    }
+}
+
 struct State {
     /// Oldest first.
     free: Vec<Block>,
     memory: MemoryUse,
+    /// Nothing is pooled beyond it.
+    ceiling_bytes: usize,
 }
 
 impl State {
@@ -94,7 +142,17 @@ pub(crate) struct Pool {
 impl Pool {
     /// An empty pool that never holds more than `limit_bytes`.
     pub(crate) fn new(limit_bytes: Option<usize>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), limit_bytes: limit_bytes.unwrap_or(usize::MAX) })
+        let limit_bytes = limit_bytes.unwrap_or(usize::MAX);
+        let state = State { free: Vec::new(), memory: MemoryUse::default(), ceiling_bytes: limit_bytes };
+        Arc::new(Self { state: Mutex::new(state), limit_bytes })
+    }
+
+    /// Pools no more than keeps used and pooled bytes together below `bytes`.
+    pub(crate) fn keep_within(&self, bytes: usize) {
+        let mut state = self.state();
+        state.ceiling_bytes = bytes;
+        let room = bytes.saturating_sub(state.memory.used_bytes);
+        state.trim(room);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -121,14 +179,15 @@ impl Pool {
         if let Some(block) = &recycled {
             state.memory.pooled_bytes -= block.bytes();
         } else {
-            let used_bytes = state.memory.used_bytes;
+            let (used_bytes, ceiling_bytes) = (state.memory.used_bytes, state.ceiling_bytes);
             let refused = EngineError::OutOfMemory { wanted_bytes, used_bytes, limit_bytes: self.limit_bytes };
             let Some(room) = self.limit_bytes.checked_sub(used_bytes).and_then(|room| room.checked_sub(wanted_bytes))
             else {
                 return Err(refused);
             };
             // A size not seen before: what is pooled may be of sizes that will not be seen again.
-            state.trim(room.min(used_bytes + wanted_bytes));
+            let below_ceiling = ceiling_bytes.saturating_sub(used_bytes + wanted_bytes);
+            state.trim(room.min(used_bytes + wanted_bytes).min(below_ceiling));
         }
         // Counted before it is allocated, so that the lock need not be held while the system clears pages.
         let is_new = recycled.is_none();

@@ -83,6 +83,10 @@ pub trait Engine: Send + Sync {
         None
     }
 
+    /// Gives memory that is only kept to be used again back to the system where it and what is in use come to more than
+    /// `bytes`, from now on. What is in use may still come to more.
+    fn keep_within(&self, _bytes: u64) {}
+
     /// Waits until all that was asked for is done: operations may return before they are.
     ///
     /// # Errors

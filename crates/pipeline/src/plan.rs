@@ -148,8 +148,8 @@ pub struct SessionPlan {
     pub memory_bytes: u64,
     /// The most of the device's own memory, where it has any.
     pub device_bytes: Option<u64>,
-    /// What of `memory_bytes` is the host's on a device with memory of its own: frames that wait, and results.
-    host_bytes: u64,
+    /// What of `memory_bytes` is the host's whatever the device: frames that wait, and results.
+    pub(crate) host_bytes: u64,
     pub(crate) grid: TileGrid,
 }
 

@@ -387,6 +387,10 @@ impl Session {
             None => self.options.plan(&self.model, size, None)?,
         };
         let model = self.model.clone();
+        if model.own_memory_bytes().is_none() {
+            let memory_bytes = self.options.memory_bytes.unwrap_or_else(default_limit_bytes);
+            model.engine().keep_within(memory_bytes.saturating_sub(plan.host_bytes));
+        }
         let work = match (descriptor.reach, plan.window) {
             (Reach::Window, Some(window)) => {
                 let (offload, folder) = (self.options.windows.offload, self.options.scratch_folder.clone());
