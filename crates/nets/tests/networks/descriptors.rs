@@ -166,10 +166,9 @@ fn bytes_of_large_frames_are_those_taken() {
 #[test]
 fn the_built_in_models_are_whole_and_described() {
     assert_eq!(builtin::names().collect::<Vec<_>>(), ["lift-x4", "lift-x2"]);
-    let due = [("lift-x4", 4, "32 channels, 2 blocks, along motion"), ("lift-x2", 2, "32 channels, 3 blocks")];
-    for (name, scale, variant) in due {
+    for (name, scale) in [("lift-x4", 4), ("lift-x2", 2)] {
         let descriptor = detect(&builtin::checkpoint(name).unwrap().unwrap()).unwrap().descriptor().clone();
-        assert_eq!((descriptor.scale, descriptor.variant.as_str()), (scale, variant));
+        assert_eq!((descriptor.scale, descriptor.variant.as_str()), (scale, "32 channels, 2 blocks, along motion"));
         assert!(descriptor.purpose.contains("films"));
         assert!(descriptor.licence.unwrap().contains("MIT"));
     }

@@ -28,7 +28,13 @@ fn check(case: &str, checkpoint: &Checkpoint) {
 
 /// Runs the golden case `case` through `detected` on `engines`.
 fn check_on(engines: Vec<(String, Arc<dyn Engine>)>, case: &str, detected: &Detected) {
-    let Some(golden) = Golden::case(case) else { return };
+    if let Some(golden) = Golden::case(case) {
+        check_against(&golden, engines, case, detected);
+    }
+}
+
+/// Runs the golden vectors, those of `case`, through `detected` on `engines`.
+fn check_against(golden: &Golden, engines: Vec<(String, Arc<dyn Engine>)>, case: &str, detected: &Detected) {
     let (input, due) = (golden.frames("input"), golden.frames("output"));
     for (name, engine) in engines {
         let network = detected.prepare(Arc::clone(&engine), Precision::F32).unwrap();
@@ -117,6 +123,18 @@ fn lift_x4() {
 #[test]
 fn lift_x2() {
     check("lift_x2", &builtin::checkpoint("lift-x2").unwrap().unwrap());
+}
+
+/// Whose neighbours and state are not brought along the motion.
+#[test]
+fn lift_of_the_first_version() {
+    for case in ["lift_x4", "lift_x2"] {
+        let Some(folder) = test_data() else { return };
+        let file = format!("{case}.safetensors");
+        let checkpoint = Checkpoint::open(&folder.join("weights").join(&file)).unwrap();
+        let golden = Golden::open(&folder.join("golden").join(&file));
+        check_against(&golden, engines(), case, &detect(&checkpoint).unwrap());
+    }
 }
 
 #[test]
