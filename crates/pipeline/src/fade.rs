@@ -29,8 +29,11 @@ impl Fade {
     }
 
     /// The frames as tensors, for a file.
-    pub(crate) fn freeze(&self, engine: &dyn Engine) -> Result<Vec<Option<Tensor>>, EngineError> {
-        self.0.iter().map(|frame| engine.upload(frame).map(Some)).collect()
+    pub(crate) fn freeze(
+        &self,
+        engine: &dyn Engine,
+    ) -> impl ExactSizeIterator<Item = Result<Option<Tensor>, EngineError>> {
+        self.0.iter().map(|frame| engine.upload(frame).map(Some))
     }
 
     /// The frames that were frozen.
@@ -77,7 +80,7 @@ mod tests {
         let frame =
             Frame::new([plane.clone(), plane.clone(), plane], Timestamp::new(0, TimeBase::new(1, 1)), 0).unwrap();
         let fade = Fade(vec![frame.clone(), frame]);
-        let back = Fade::thawed(&engine, &fade.freeze(&engine).unwrap()).unwrap();
+        let back = Fade::thawed(&engine, &fade.freeze(&engine).collect::<Result<Vec<_>, _>>().unwrap()).unwrap();
         assert!(back.0 == fade.0);
     }
 }

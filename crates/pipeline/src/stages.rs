@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use framelift_engine::{Engine, Tensor};
+use framelift_engine::{Engine, EngineError, Tensor};
 use framelift_frame::{Frame, Timestamp};
 use framelift_media::{Decoder, Demuxer, EncodedPacket, Encoder, Muxer, Packet, Picture, ToRgb, ToYuv};
 use framelift_shots::CutDetector;
@@ -19,7 +19,7 @@ use crate::queue::{Closed, Receiver, Sender, Weigh};
 use crate::resume::borders::{Borders, hash_of};
 use crate::resume::lead::{Lead, Part};
 use crate::resume::{Pieces, Place, Resumed, Then, state, state_part};
-use crate::{CancelToken, Event, PipelineError, SessionError, Sink};
+use crate::{CancelToken, Event, PipelineError, Sink};
 
 /// Why a stage ended early.
 #[derive(Debug)]
@@ -397,7 +397,7 @@ impl Results<'_> {
         if !begins_shot && !borders.next_begins_shot() && borders.is_due(false) {
             if let Some(workers) = workers {
                 if let Some((frozen, engine)) = workers.freeze() {
-                    let state = keep_state(folder, borders.next(), &*engine, &frozen.state)?;
+                    let state = keep_state(folder, borders.next(), &*engine, frozen.state.into_iter().map(Ok))?;
                     let place = borders.begin(ticks, false, frozen.pushed - frozen.given);
                     self.begins = Some(Place { full: frozen.in_full, state, ..place });
                 }
@@ -411,8 +411,13 @@ impl Results<'_> {
 }
 
 /// Writes what going on with frame `next` needs, beside the pieces; whether it needs anything.
-fn keep_state(folder: &Path, next: u64, engine: &dyn Engine, state: &[Option<Tensor>]) -> Result<bool, PipelineError> {
-    if state.is_empty() {
+fn keep_state(
+    folder: &Path,
+    next: u64,
+    engine: &dyn Engine,
+    state: impl ExactSizeIterator<Item = Result<Option<Tensor>, EngineError>>,
+) -> Result<bool, PipelineError> {
+    if state.len() == 0 {
         return Ok(false);
     }
     state::write(&state_part(folder, next), engine, state)?;
@@ -449,8 +454,7 @@ impl Sink for Results<'_> {
     fn window(&mut self, shot_frames: u64, engine: &Arc<dyn Engine>, fade: &Fade) -> Result<(), Halt> {
         let due = |(borders, _): &&mut (Borders, PathBuf)| shot_frames > 0 && borders.is_due(false);
         if let Some((borders, folder)) = self.borders.as_mut().filter(due) {
-            let fading = fade.freeze(&**engine).map_err(SessionError::End)?;
-            let state = keep_state(folder, borders.next(), &**engine, &fading)?;
+            let state = keep_state(folder, borders.next(), &**engine, fade.freeze(&**engine))?;
             self.begins = Some(Place { state, ..borders.begin(0, false, 0) });
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The state of a network between two frames of a shot, in a file.
 //!
 //! The file holds the number of tensors (4 bytes, little-endian), and for each one byte that tells whether it is there, and
-//! if so its precision (0 f32, 1 bf16), height, width and channels (8 bytes each), and its values as the engine gives them;
+//! if so its precision (0 f32, 1 bf16, 2 f16), height, width and channels (8 bytes each), and its values as the engine gives them;
 //! at the end the XXH3 hash of all before.
 
 use std::fs::File;
@@ -18,11 +18,21 @@ use crate::{PipelineError, SessionError};
 /// The most tensors that a network's state has.
 const MOST_TENSORS: u32 = 1024;
 
-/// Writes `tensors` to `path`.
+/// Precisions by the byte that stands for them.
+const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::F16];
+
+/// Rows that are brought to the host at once.
+const ROWS_AT_ONCE: usize = 64;
+
+/// Writes `tensors`, of which each may be made when its turn comes, to `path`.
 ///
 /// # Errors
 /// [`PipelineError::Work`]; those of the engine.
-pub(crate) fn write(path: &Path, engine: &dyn Engine, tensors: &[Option<Tensor>]) -> Result<(), PipelineError> {
+pub(crate) fn write(
+    path: &Path,
+    engine: &dyn Engine,
+    tensors: impl ExactSizeIterator<Item = Result<Option<Tensor>, EngineError>>,
+) -> Result<(), PipelineError> {
     let failed = |e| work(path, e);
     let mut file = File::create(path).map_err(failed)?;
     let mut hash = XxHash3_64::with_seed(0);
@@ -32,16 +42,20 @@ pub(crate) fn write(path: &Path, engine: &dyn Engine, tensors: &[Option<Tensor>]
     };
     put(&(tensors.len() as u32).to_le_bytes())?;
     for tensor in tensors {
-        let Some(tensor) = tensor else {
+        let Some(tensor) = tensor.map_err(SessionError::End)? else {
             put(&[0])?;
             continue;
         };
         let Shape { height, width, channels } = tensor.shape();
-        put(&[1, u8::from(tensor.precision() == Precision::Bf16)])?;
+        let precision = PRECISIONS.iter().position(|precision| *precision == tensor.precision()).unwrap_or(0);
+        put(&[1, precision as u8])?;
         for side in [height, width, channels] {
             put(&(side as u64).to_le_bytes())?;
         }
-        put(&engine.to_bytes(tensor).map_err(SessionError::End)?)?;
+        for first in (0..height).step_by(ROWS_AT_ONCE) {
+            let rows = engine.rows(&tensor, first..height.min(first + ROWS_AT_ONCE));
+            put(&rows.and_then(|rows| engine.to_bytes(&rows)).map_err(SessionError::End)?)?;
+        }
     }
     let hash = hash.finish();
     file.write_all(&hash.to_le_bytes()).map_err(failed)
@@ -109,7 +123,8 @@ impl Hashed {
                 tensors.push(None);
                 continue;
             }
-            let precision = if self.number::<1>()? == [0] { Precision::F32 } else { Precision::Bf16 };
+            let [precision] = self.number::<1>()?;
+            let precision = *PRECISIONS.get(usize::from(precision)).ok_or_else(invalid)?;
             let [height, width, channels] = [self.number()?, self.number()?, self.number()?].map(u64::from_le_bytes);
             let values = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(channels));
             let bytes = values.and_then(|values| values.checked_mul(precision.bytes() as u64)).ok_or_else(invalid)?;
@@ -137,17 +152,22 @@ mod tests {
         let engine = ReferenceEngine::new();
         let tensor = |n: usize, precision| {
             let value = |y: usize, x: usize, c: usize| ((y * 31 + x * 17 + c * 7 + n) % 101) as f32 * 0.137 - 3.0;
-            engine.from_host(&HostTensor::from_fn(Shape::new(3, 5, 7), value), precision).unwrap()
+            engine.from_host(&HostTensor::from_fn(Shape::new(67, 3, 2), value), precision).unwrap()
         };
-        let tensors = [Some(tensor(1, Precision::F32)), None, Some(tensor(2, Precision::Bf16))];
+        let tensors =
+            [Some(tensor(1, Precision::F32)), None, Some(tensor(2, Precision::Bf16)), Some(tensor(3, Precision::F16))];
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
-        write(&path, &engine, &tensors).unwrap();
+        write(&path, &engine, tensors.iter().cloned().map(Ok)).unwrap();
         let back = read(&path, &engine).unwrap();
         let bytes = |tensors: &[Option<Tensor>]| -> Vec<Option<Vec<u8>>> {
             tensors.iter().map(|t| t.as_ref().map(|t| engine.to_bytes(t).unwrap())).collect()
         };
         assert_eq!(bytes(&back), bytes(&tensors));
+        let precisions = |tensors: &[Option<Tensor>]| -> Vec<Option<Precision>> {
+            tensors.iter().map(|tensor| tensor.as_ref().map(Tensor::precision)).collect()
+        };
+        assert_eq!(precisions(&back), precisions(&tensors));
         let written = std::fs::read(&path).unwrap();
         for at in (0..written.len()).step_by(13) {
             let mut changed = written.clone();

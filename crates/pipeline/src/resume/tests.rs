@@ -45,7 +45,7 @@ fn a_session_frozen_anywhere_in_a_shot_goes_on_to_the_bit() {
             let mut first = Session::new(model.clone(), options.clone());
             let mut made: Vec<Frame> = frames[..stop].iter().flat_map(|f| first.push(f.clone()).unwrap()).collect();
             let frozen = first.freeze().unwrap();
-            state::write(&path, &**model.engine(), &frozen.state).unwrap();
+            state::write(&path, &**model.engine(), frozen.state.iter().cloned().map(Ok)).unwrap();
             let thawed = Frozen { state: state::read(&path, &**model.engine()).unwrap(), ..frozen };
             let next = made.len();
             let plan = first.plan().unwrap().clone();
@@ -107,7 +107,7 @@ fn a_session_goes_on_between_windows_to_the_bit() {
     assert_eq!(due.windows, [0, 2, 4]);
     let plan = whole.plan().unwrap().clone();
     for (start, fade) in [2, 4_usize].into_iter().zip(&due.fades[1..]) {
-        let state = fade.freeze(&*engine).unwrap();
+        let state: Vec<_> = fade.freeze(&*engine).collect::<Result<_, _>>().unwrap();
         assert_eq!(state.len(), 1);
         let frozen = Frozen { given: start as u64, pushed: start as u64, state, ..Frozen::default() };
         let (model, options, plan) = (model.clone(), options.clone(), plan.clone());
