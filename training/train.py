@@ -31,7 +31,7 @@ def charbonnier(x, epsilon):
 
 
 def loss_of(output, truth, epsilon):
-    """Charbonnier on luma and on RGB, and on how both change from frame to frame: what flickers counts twice."""
+    """Charbonnier on luma and on RGB, and on how luma changes from frame to frame: what flickers counts twice."""
     difference = output - truth
     red, green, blue = difference.unbind(-3)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue

@@ -8,7 +8,7 @@
     reason = "blocks are aligned for vectors, reused without being cleared and shared between threads"
 )]
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -39,6 +39,7 @@ struct Block {
 unsafe impl Send for Block {}
 
 impl Block {
+    /// A block of zeros.
     fn new(bytes: usize) -> Option<Self> {
         let align = if bytes >= HUGE_BYTES { HUGE_BYTES } else { ALIGN_BYTES };
         let layout = Layout::from_size_align(bytes, align).ok()?;
@@ -47,7 +48,7 @@ impl Block {
             return pages::map(layout).map(|start| Self { start, layout });
         }
         // SAFETY: `bytes` is not zero (see `Pool::allocate`).
-        let Some(start) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
+        let Some(start) = NonNull::new(unsafe { alloc_zeroed(layout) }) else { handle_alloc_error(layout) };
         Some(Self { start, layout })
     }
 
@@ -189,23 +190,22 @@ impl Pool {
             let below_ceiling = ceiling_bytes.saturating_sub(used_bytes + wanted_bytes);
             state.trim(room.min(used_bytes + wanted_bytes).min(below_ceiling));
         }
-        // Counted before it is allocated, so that the lock need not be held while the system clears pages.
-        let is_new = recycled.is_none();
+        // Counted before it is allocated, so that the lock need not be held meanwhile.
         state.memory.used_bytes += recycled.as_ref().map_or(wanted_bytes, Block::bytes);
         state.memory.peak_bytes = state.memory.peak_bytes.max(state.memory.used_bytes + state.memory.pooled_bytes);
         drop(state);
         let block = match recycled {
             Some(block) => block,
-            None => Block::new(wanted_bytes).ok_or(EngineError::OutOfMemory {
-                wanted_bytes,
-                used_bytes: 0,
-                limit_bytes: isize::MAX as usize,
+            None => Block::new(wanted_bytes).ok_or_else(|| {
+                let mut state = self.state();
+                state.memory.used_bytes -= wanted_bytes;
+                let used_bytes = state.memory.used_bytes;
+                EngineError::OutOfMemory { wanted_bytes, used_bytes, limit_bytes: isize::MAX as usize }
             })?,
         };
-        if cfg!(debug_assertions) || is_new {
-            let fill = if cfg!(debug_assertions) { 0xff } else { 0 };
+        if cfg!(debug_assertions) {
             // SAFETY: the block is ours alone. All bits set are NaN, in f32 as in bf16.
-            unsafe { block.start.as_ptr().write_bytes(fill, block.bytes()) };
+            unsafe { block.start.as_ptr().write_bytes(0xff, block.bytes()) };
         }
         Ok(Buffer { block: Some(block), pool: Arc::clone(self) })
     }

@@ -140,12 +140,17 @@ impl Default for SessionOptions {
 }
 
 impl SessionOptions {
+    /// The memory allowed, or a share of what is free.
+    fn limit_bytes(&self) -> u64 {
+        self.memory_bytes.unwrap_or_else(default_limit_bytes)
+    }
+
     /// How `model` goes about frames of `size`, with shots of at most `frames` where that is known.
     ///
     /// # Errors
     /// [`SessionError::Memory`], [`SessionError::Disk`] where it cannot.
     pub fn plan(&self, model: &Model, size: Size, frames: Option<u64>) -> Result<SessionPlan, SessionError> {
-        let memory_bytes = self.memory_bytes.unwrap_or_else(default_limit_bytes);
+        let memory_bytes = self.limit_bytes();
         let mut room = Room::new(memory_bytes, &self.scratch_folder);
         room.scratch_bytes /= model.devices() as u64;
         let stream = Stream {
@@ -388,8 +393,7 @@ impl Session {
         };
         let model = self.model.clone();
         if model.own_memory_bytes().is_none() {
-            let memory_bytes = self.options.memory_bytes.unwrap_or_else(default_limit_bytes);
-            model.engine().keep_within(memory_bytes.saturating_sub(plan.host_bytes));
+            model.engine().keep_within(self.options.limit_bytes().saturating_sub(plan.host_bytes));
         }
         let work = match (descriptor.reach, plan.window) {
             (Reach::Window, Some(window)) => {

@@ -18,8 +18,14 @@ use crate::{PipelineError, SessionError};
 /// The most tensors that a network's state has.
 const MOST_TENSORS: u32 = 1024;
 
-/// Precisions by the byte that stands for them.
-const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::F16];
+/// The byte that stands for a precision.
+const fn code(precision: Precision) -> u8 {
+    match precision {
+        Precision::F32 => 0,
+        Precision::Bf16 => 1,
+        Precision::F16 => 2,
+    }
+}
 
 /// Rows that are brought to the host at once.
 const ROWS_AT_ONCE: usize = 64;
@@ -47,8 +53,7 @@ pub(crate) fn write(
             continue;
         };
         let Shape { height, width, channels } = tensor.shape();
-        let precision = PRECISIONS.iter().position(|precision| *precision == tensor.precision()).unwrap_or(0);
-        put(&[1, precision as u8])?;
+        put(&[1, code(tensor.precision())])?;
         for side in [height, width, channels] {
             put(&(side as u64).to_le_bytes())?;
         }
@@ -123,8 +128,9 @@ impl Hashed {
                 tensors.push(None);
                 continue;
             }
-            let [precision] = self.number::<1>()?;
-            let precision = *PRECISIONS.get(usize::from(precision)).ok_or_else(invalid)?;
+            let [said] = self.number::<1>()?;
+            let all = [Precision::F32, Precision::Bf16, Precision::F16];
+            let precision = all.into_iter().find(|precision| code(*precision) == said).ok_or_else(invalid)?;
             let [height, width, channels] = [self.number()?, self.number()?, self.number()?].map(u64::from_le_bytes);
             let values = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(channels));
             let bytes = values.and_then(|values| values.checked_mul(precision.bytes() as u64)).ok_or_else(invalid)?;

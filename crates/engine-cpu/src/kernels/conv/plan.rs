@@ -110,6 +110,7 @@ impl Plan {
             weights,
         })
     }
+
     /// Whether values of `input` must be rounded before they are multiplied.
     #[inline(always)]
     pub(crate) fn rounds(&self, input: &View) -> bool {
