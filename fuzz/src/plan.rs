@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use framelift::{Offload, Precision, Size, Target, WindowOptions};
+use framelift::{Layout, Offload, Precision, Size, Target, WindowOptions};
 use framelift_nets::{Checkpoint, Descriptor, detect};
 use framelift_pipeline::{Room, SessionPlan, Stream};
 use framelift_shots::Grid;
@@ -64,7 +64,12 @@ pub(crate) fn run(bytes: &[u8]) {
     let precision = numbers.byte();
     let stream = Stream {
         descriptor,
-        precision: if precision & 1 == 0 { Precision::F32 } else { Precision::Bf16 },
+        layout: Layout {
+            precision: if precision & 1 == 0 { Precision::F32 } else { Precision::Bf16 },
+            in_fours: precision & 64 != 0,
+            gaps_sixteenths: u64::from(precision & 64) / 16,
+        },
+        beside_host: precision & 128 != 0,
         weights_bytes: numbers.number(),
         size: Size::new(numbers.side(), numbers.side()),
         frames: numbers.maybe(),

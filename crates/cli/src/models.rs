@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use framelift::{Descriptor, Installed, Model, ModelFolder, Precision, Reach, Size};
+use framelift::{Descriptor, Installed, Layout, Model, ModelFolder, Precision, Reach, Size};
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -172,15 +172,17 @@ fn show(name: &str, json: bool) -> Result<(), Failure> {
 /// Sizes of frames that work and memory are told for.
 const SIZES: [Size; 2] = [Size::new(320, 180), Size::new(1920, 1080)];
 
+/// As processors keep values.
+const IN_F32: Layout = Layout::packed(Precision::F32);
+
 /// Bytes in f32 for frames of `size`: while one is worked on, and for each that a window holds.
 fn memory_of(d: &Descriptor, size: Size) -> [u64; 2] {
-    let f32_bytes = Precision::F32.bytes() as u64;
-    let each = d.held_bytes_per_pixel() + d.stored_values_per_pixel * f32_bytes;
+    let each = d.held.bytes(IN_F32) + d.stored_bytes_per_pixel(IN_F32.precision);
     [work_bytes(d, size), each * size.pixels()]
 }
 
 fn work_bytes(d: &Descriptor, size: Size) -> u64 {
-    d.work_bytes(size.height as usize, size.width as usize, Precision::F32)
+    d.work_bytes(size.height as usize, size.width as usize, IN_F32)
 }
 
 fn reach(d: &Descriptor) -> String {
@@ -202,7 +204,7 @@ fn as_json(model: &Model) -> Value {
             "parameters": d.parameters,
             "macs_per_pixel": d.macs_per_pixel,
             "work_bytes": SIZES.map(|size| json!({"input": size.to_string(), "f32": work_bytes(d, size)})),
-            "held_values_per_pixel": d.held_values_per_pixel,
+            "held_values_per_pixel": d.held.f32,
             "stored_values_per_pixel": d.stored_values_per_pixel,
             "precisions": d.precisions.iter().map(|p| p.name()).collect::<Vec<_>>(),
             "size_multiple": d.size_multiple,

@@ -165,8 +165,8 @@ impl Engine for CpuEngine {
         self.pool.memory()
     }
 
-    fn keep_within(&self, bytes: u64) {
-        self.pool.keep_within(usize::try_from(bytes).unwrap_or(usize::MAX));
+    fn set_memory_plan(&self, _planned_bytes: u64, limit_bytes: u64) {
+        self.pool.keep_within(usize::try_from(limit_bytes).unwrap_or(usize::MAX));
     }
 
     fn upload(&self, frame: &Frame) -> Result<Tensor, EngineError> {

@@ -16,14 +16,14 @@ use cubecl::server::Handle;
 use cubecl::stream_id::StreamId;
 use cubecl::wgpu::WgpuRuntime;
 use framelift_engine::{
-    Addend, Conv, ConvSpec, DeformConv, DeformSpec, Download, Engine, EngineError, EngineInfo, HostTensor, MemoryUse,
-    Padding, Precision, ResizeMode, Shape, Support, Tensor, stacked,
+    Addend, Conv, ConvSpec, DeformConv, DeformSpec, Download, Engine, EngineError, EngineInfo, HostTensor, Layout,
+    MemoryUse, Padding, Precision, ResizeMode, Shape, Support, Tensor, stacked,
 };
 use framelift_frame::{Frame, Timestamp};
 
 use crate::device::{self, GpuInfo, GpuKind, Health, said};
 use crate::map::{Map, decode, encode, pack, read, unpack};
-use crate::pool::Pool;
+use crate::pool::{GAPS_SIXTEENTHS, Pool};
 use crate::read::Read;
 use crate::tuning::{Tuner, Tuning};
 use crate::{GpuError, NAME};
@@ -215,8 +215,16 @@ impl<R: Runtime> Engine for GpuEngine<R> {
     }
 
     fn own_memory_bytes(&self) -> Option<u64> {
-        // Plans count values: a picture of three channels takes four here, and some memory is free between tensors.
-        self.own_memory_bytes.map(|bytes| bytes / 10 * 7)
+        // For kernels, tables and what the plan did not foresee.
+        self.own_memory_bytes.map(|bytes| bytes / 10 * 9)
+    }
+
+    fn layout(&self, precision: Precision) -> Layout {
+        Layout { precision, in_fours: true, gaps_sixteenths: GAPS_SIXTEENTHS }
+    }
+
+    fn set_memory_plan(&self, planned_bytes: u64, _limit_bytes: u64) {
+        self.pool.set_aside(usize::try_from(planned_bytes).unwrap_or(usize::MAX));
     }
 
     fn wait(&self) -> Result<(), EngineError> {

@@ -22,6 +22,13 @@ const GRAIN_BYTES: usize = 256;
 /// next one at times.
 const SLACK_SIXTEENTHS: usize = 1;
 
+/// What is free between the tensors of a network at work, in sixteenths of what they take: a quarter is enough for every kind of
+/// network that there is, an eighth is not (`tests/gpu/memory.rs`).
+pub(crate) const GAPS_SIXTEENTHS: u64 = 4;
+
+/// Tensors of at least one such part of what is planned lie at the ends of free ranges, the others at the beginnings.
+const LARGE_PART: usize = 5;
+
 /// Memory from the device, parts of which are in use.
 struct Slab {
     handle: Handle,
@@ -35,14 +42,15 @@ impl Slab {
         self.free.get(&0) == Some(&self.bytes)
     }
 
-    /// Takes the first `bytes` of the free range that begins at `start`.
-    fn take(&mut self, start: usize, bytes: usize) -> Range<usize> {
-        if let Some(end) = self.free.remove(&start)
-            && start + bytes < end
-        {
-            self.free.insert(start + bytes, end);
+    /// Takes the first or the last `bytes` of the free range that begins at `start`, which has as many.
+    fn take(&mut self, start: usize, bytes: usize, at_end: bool) -> Range<usize> {
+        let end = self.free.remove(&start).unwrap_or(start + bytes);
+        let (taken, rest) =
+            if at_end { (end - bytes..end, start..end - bytes) } else { (start..start + bytes, start + bytes..end) };
+        if !rest.is_empty() {
+            self.free.insert(rest.start, rest.end);
         }
-        start..start + bytes
+        taken
     }
 
     fn give_back(&mut self, range: Range<usize>) {
@@ -62,16 +70,22 @@ struct State {
     memory: MemoryUse,
     /// The most that `memory.used_bytes` has been.
     most_used_bytes: usize,
+    /// What all slabs are planned to come to.
+    planned_bytes: usize,
 }
 
 impl State {
-    /// The smallest free range of at least `bytes`: its slab and its start.
-    fn best(&self, bytes: usize) -> Option<(u64, usize)> {
-        let ranges = self
-            .slabs
-            .iter()
-            .flat_map(|(&number, slab)| slab.free.iter().map(move |(&start, &end)| (end - start, number, start)));
-        ranges.filter(|(length, ..)| *length >= bytes).min().map(|(_, number, start)| (number, start))
+    /// The first free range of at least `bytes`: its slab and its start. What is small stays together at the beginning.
+    fn first(&self, bytes: usize) -> Option<(u64, usize)> {
+        self.slabs.iter().find_map(|(&number, slab)| {
+            let start = slab.free.iter().find_map(|(&start, &end)| (end - start >= bytes).then_some(start))?;
+            Some((number, start))
+        })
+    }
+
+    /// Whether a tensor is so large that those that stay should not lie in its way.
+    fn is_large(&self, bytes: usize) -> bool {
+        self.planned_bytes > 0 && bytes >= self.planned_bytes / LARGE_PART
     }
 
     /// Takes slabs out of which nothing is in use, oldest first, until at most `bytes` are free in all, or none is left.
@@ -134,28 +148,62 @@ impl<R: Runtime> Pool<R> {
     pub(crate) fn allocate(self: &Arc<Self>, bytes: usize) -> Result<Buffer<R>, EngineError> {
         let wanted_bytes = bytes.max(1).next_multiple_of(GRAIN_BYTES);
         let mut state = self.state();
-        let (number, start) = match state.best(wanted_bytes) {
+        let (number, start) = match state.first(wanted_bytes) {
             Some(found) => found,
             None => {
-                self.make_room(&mut state, wanted_bytes)?;
-                let handle = self.slab(&mut state, wanted_bytes)?;
-                let number = state.next;
-                state.next += 1;
-                let free = [(0, wanted_bytes)].into();
-                state.slabs.insert(number, Slab { handle, bytes: wanted_bytes, free });
-                state.memory.pooled_bytes += wanted_bytes;
-                (number, 0)
+                let planned_bytes = self.planned(&state, wanted_bytes);
+                match self.add_slab(&mut state, planned_bytes) {
+                    Err(EngineError::OutOfMemory { .. }) if planned_bytes > wanted_bytes => {
+                        self.add_slab(&mut state, wanted_bytes)
+                    }
+                    added => added,
+                }
+                .map(|number| (number, 0))?
             }
         };
+        let is_large = state.is_large(wanted_bytes);
         let Some(slab) = state.slabs.get_mut(&number) else {
             return Err(EngineError::Device { engine: NAME, reason: "a slab is gone".into() });
         };
-        let range = slab.take(start, wanted_bytes);
+        let range = slab.take(start, wanted_bytes, is_large);
         let rest = slab.bytes - range.end;
         let handle = slab.handle.clone().offset_start(start as u64).offset_end(rest as u64);
         state.memory.pooled_bytes -= wanted_bytes;
         state.count(wanted_bytes);
         Ok(Buffer { handle, bytes: wanted_bytes, slab: Some((number, range)), pool: Arc::clone(self) })
+    }
+
+    /// Bytes of the slab that a buffer of `wanted_bytes` begins: all that was planned and is not there yet. In one slab,
+    /// what is free between tensors that stay is of use to all others.
+    fn planned(&self, state: &State, wanted_bytes: usize) -> usize {
+        let there: usize = state.slabs.values().map(|slab| slab.bytes).sum();
+        let planned = state.planned_bytes.saturating_sub(there).min(self.largest_bytes) / GRAIN_BYTES * GRAIN_BYTES;
+        planned.max(wanted_bytes)
+    }
+
+    /// A slab that is free: its number.
+    fn add_slab(&self, state: &mut State, bytes: usize) -> Result<u64, EngineError> {
+        self.make_room(state, bytes)?;
+        let handle = self.slab(state, bytes)?;
+        let number = state.next;
+        state.next += 1;
+        state.slabs.insert(number, Slab { handle, bytes, free: [(0, bytes)].into() });
+        state.memory.pooled_bytes += bytes;
+        Ok(number)
+    }
+
+    /// Tensors will take about `bytes` from now on, what is in use included; slabs out of which nothing is in use go where
+    /// there are more.
+    pub(crate) fn set_aside(&self, bytes: usize) {
+        let mut state = self.state();
+        let outside: usize = state.memory.used_bytes + state.memory.pooled_bytes
+            - state.slabs.values().map(|slab| slab.bytes).sum::<usize>();
+        state.planned_bytes = bytes.saturating_sub(outside);
+        let there = state.memory.used_bytes + state.memory.pooled_bytes;
+        if there > bytes + bytes / 16 * SLACK_SIXTEENTHS {
+            drop(state.trim(0));
+            self.client.memory_cleanup();
+        }
     }
 
     /// Memory from the device.
@@ -197,7 +245,7 @@ impl<R: Runtime> Pool<R> {
         }
         let will_be_used = used_bytes.saturating_add(wanted_bytes);
         let Some(room) = self.limit_bytes.checked_sub(will_be_used) else { return out_of(self.limit_bytes) };
-        let most = state.most_used_bytes.max(will_be_used);
+        let most = state.most_used_bytes.max(state.planned_bytes).max(will_be_used);
         let dropped = state.trim(room.min(most + most / 16 * SLACK_SIXTEENTHS - will_be_used));
         if !dropped.is_empty() {
             drop(dropped);

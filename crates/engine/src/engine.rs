@@ -6,7 +6,7 @@ use framelift_frame::{Frame, Timestamp};
 
 use crate::motion::Motion;
 use crate::{
-    Addend, Conv, ConvSpec, DeformConv, DeformSpec, Download, EngineError, HostTensor, Precision, Shape, Tensor,
+    Addend, Conv, ConvSpec, DeformConv, DeformSpec, Download, EngineError, HostTensor, Layout, Precision, Shape, Tensor,
 };
 
 /// What an engine is, for people.
@@ -83,9 +83,15 @@ pub trait Engine: Send + Sync {
         None
     }
 
-    /// Gives memory that is only kept to be used again back to the system where it and what is in use come to more than
-    /// `bytes`, from now on. What is in use may still come to more.
-    fn keep_within(&self, _bytes: u64) {}
+    /// How it keeps values in `precision`.
+    fn layout(&self, precision: Precision) -> Layout {
+        Layout::packed(precision)
+    }
+
+    /// Tensors and weights are planned to take `planned_bytes` from now on, which an engine may set aside at once. Memory that
+    /// is only kept to be used again goes back where it and what is in use come to more than `limit_bytes`. What is in use
+    /// may still come to more.
+    fn set_memory_plan(&self, _planned_bytes: u64, _limit_bytes: u64) {}
 
     /// Waits until all that was asked for is done: operations may return before they are.
     ///

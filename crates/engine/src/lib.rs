@@ -21,4 +21,4 @@ pub use download::Download;
 pub use engine::{Engine, EngineInfo, MemoryUse, Padding, ResizeMode, Support, stacked};
 pub use error::EngineError;
 pub use prepared::{Conv, DeformConv, Prepared};
-pub use tensor::{HostTensor, Precision, Shape, Tensor};
+pub use tensor::{HostTensor, Layout, Precision, Shape, Tensor};

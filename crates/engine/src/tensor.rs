@@ -95,6 +95,25 @@ impl Precision {
     }
 }
 
+/// How an engine keeps the values of a feature map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// What values that are not f32 in any case are kept in.
+    pub precision: Precision,
+    /// Whether the channels of a pixel are filled up to a multiple of four.
+    pub in_fours: bool,
+    /// What is free between tensors that come and go, in sixteenths of what they take.
+    pub gaps_sixteenths: u64,
+}
+
+impl Layout {
+    /// Channels without gaps.
+    #[must_use]
+    pub const fn packed(precision: Precision) -> Self {
+        Self { precision, in_fours: false, gaps_sixteenths: 0 }
+    }
+}
+
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

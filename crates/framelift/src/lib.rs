@@ -21,7 +21,7 @@ mod upscaler;
 
 /// The contract between networks and engines, for programs that measure or extend it.
 pub use framelift_engine as engine;
-pub use framelift_engine::Precision;
+pub use framelift_engine::{Layout, Precision};
 pub use framelift_frame::{
     Beside, ChromaLocation, ColorFamily, ColorSpec, Frame, Matrix, PixelFormat, Plane, Primaries, Range, Size,
     TimeBase, Timestamp, Transfer,

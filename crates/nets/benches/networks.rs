@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use framelift_engine::{Engine, Precision, Shape, Tensor};
+use framelift_engine::{Engine, Layout, Precision, Shape, Tensor};
 use framelift_engine_cpu::{CpuEngine, CpuOptions};
 use framelift_nets::{Checkpoint, MemoryStore, Network, Reach, detect};
 use framelift_testkit::golden::Array;
@@ -59,8 +59,8 @@ fn main() {
         println!(
             "{name}: {gmac:.1} GMAC a frame, {:.2} M weights; {} MiB at work in f32; values a pixel: {} held, {} stored",
             d.parameters as f64 / 1e6,
-            d.work_bytes(HEIGHT, WIDTH, Precision::F32) >> 20,
-            d.held_values_per_pixel,
+            d.work_bytes(HEIGHT, WIDTH, Layout::packed(Precision::F32)) >> 20,
+            d.held.f32,
             d.stored_values_per_pixel
         );
         for precision in [Precision::F32, Precision::Bf16].into_iter().filter(|p| p.name().contains(&precision)) {

@@ -129,8 +129,12 @@ impl Upsampler<ConvWeights> {
     /// one and the picture.
     pub(crate) fn phases(channels: usize, last: usize) -> Vec<Values> {
         let (channels, last) = (channels as u64, last as u64);
-        let features = |values| Values::new(channels + values, 0);
-        vec![features(4 * channels + 16 * last), features(32 * last), Values::new(16 * last, 16 * 3)]
+        let features = |values| Values::features(channels + values);
+        vec![
+            features(4 * channels + 16 * last),
+            features(32 * last),
+            Values::features(16 * last) + Values::pictures(16),
+        ]
     }
 
     pub(crate) fn prepare(&self, engine: &dyn Engine, precision: Precision) -> Result<Upsampler<Conv>, EngineError> {

@@ -1,6 +1,6 @@
 //! What a model says of itself.
 
-use framelift_engine::Precision;
+use framelift_engine::{Layout, Precision};
 
 use crate::strips::{FACTOR, Strips};
 
@@ -25,19 +25,40 @@ pub struct Values {
     pub features: u64,
     /// In f32 whatever the precision: pictures, flows, offsets.
     pub f32: u64,
+    /// In f32 more where channels are filled up to fours.
+    pub padding: u64,
 }
 
 impl Values {
-    /// So many of either.
+    /// So many in the working precision.
     #[must_use]
-    pub const fn new(features: u64, f32: u64) -> Self {
-        Self { features, f32 }
+    pub const fn features(features: u64) -> Self {
+        Self { features, f32: 0, padding: 0 }
     }
 
-    /// Bytes where the working precision is `precision`.
+    /// So many in f32, of maps whose channels are multiples of four.
     #[must_use]
-    pub const fn bytes(self, precision: Precision) -> u64 {
-        self.features * precision.bytes() as u64 + self.f32 * Precision::F32.bytes() as u64
+    pub const fn f32(f32: u64) -> Self {
+        Self { features: 0, f32, padding: 0 }
+    }
+
+    /// Those of pixels in RGB.
+    #[must_use]
+    pub const fn pictures(pixels: u64) -> Self {
+        Self { features: 0, f32: 3 * pixels, padding: pixels }
+    }
+
+    /// Those of so many vectors of two components.
+    #[must_use]
+    pub const fn flows(vectors: u64) -> Self {
+        Self { features: 0, f32: 2 * vectors, padding: 2 * vectors }
+    }
+
+    /// Bytes where values are kept like that.
+    #[must_use]
+    pub const fn bytes(self, layout: Layout) -> u64 {
+        let f32 = if layout.in_fours { self.f32 + self.padding } else { self.f32 };
+        self.features * layout.precision.bytes() as u64 + f32 * Precision::F32.bytes() as u64
     }
 }
 
@@ -45,7 +66,11 @@ impl std::ops::Add for Values {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { features: self.features + other.features, f32: self.f32 + other.f32 }
+        Self {
+            features: self.features + other.features,
+            f32: self.f32 + other.f32,
+            padding: self.padding + other.padding,
+        }
     }
 }
 
@@ -58,8 +83,8 @@ pub struct Upsampling {
     pub strip_phases: Vec<Values>,
 }
 
-/// Values of a picture for each position of features.
-const PICTURE_VALUES: u64 = 3 * (FACTOR * FACTOR) as u64;
+/// Of a picture for each position of features.
+const PICTURE: Values = Values::pictures((FACTOR * FACTOR) as u64);
 
 /// What a checkpoint is: read off its tensors, never asked of the user.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,9 +109,9 @@ pub struct Descriptor {
     pub phases: Vec<Values>,
     /// The phase in which the picture is made of the features, where that is done in strips.
     pub upsampling: Option<Upsampling>,
-    /// What each further frame of a window keeps in memory to its end, for each input pixel, in values of f32: the frame
-    /// itself and its flows. 0 unless the reach is [`Reach::Window`].
-    pub held_values_per_pixel: u64,
+    /// What each further frame of a window keeps in memory to its end, for each input pixel: the frame itself and its flows.
+    /// Nothing unless the reach is [`Reach::Window`].
+    pub held: Values,
     /// What each further frame of a window gives to the [`FeatureStore`](crate::FeatureStore), for each input pixel,
     /// in values of the working precision. 0 unless the reach is [`Reach::Window`].
     pub stored_values_per_pixel: u64,
@@ -99,26 +124,27 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Bytes alive at once while a frame of so many pixels is worked on in `precision`.
+    /// Bytes alive at once while a frame of so many pixels is worked on, with values kept as `layout` says.
     #[must_use]
-    pub fn work_bytes(&self, height: usize, width: usize, precision: Precision) -> u64 {
-        let most = |phases: &[Values]| phases.iter().map(|values| values.bytes(precision)).max().unwrap_or(0);
+    pub fn work_bytes(&self, height: usize, width: usize, layout: Layout) -> u64 {
+        let most = |phases: &[Values]| phases.iter().map(|values| values.bytes(layout)).max().unwrap_or(0);
         let pixels = (height * width) as u64;
+        let with_gaps = |bytes: u64| bytes + bytes / 16 * layout.gaps_sixteenths;
         let features = most(&self.phases) * pixels;
-        let Some(upsampling) = &self.upsampling else { return features };
+        let Some(upsampling) = &self.upsampling else { return with_gaps(features) };
         let side = |px: usize| (px * self.scale as usize).div_ceil(FACTOR);
         let (height, width) = (side(height), side(width));
         let strips = Strips::of(height, width);
         let strip = most(&upsampling.strip_phases) * (strips.most_seen() * width) as u64;
         // The strips' pictures wait until the last is made; then they are put together.
-        let picture = Values::new(0, PICTURE_VALUES).bytes(precision) * (height * width) as u64;
+        let picture = PICTURE.bytes(layout) * (height * width) as u64;
         let waiting = if strips.count() > 1 { picture } else { 0 };
-        features.max(upsampling.outside.bytes(precision) * pixels + (strip + waiting).max(2 * waiting))
+        with_gaps(features.max(upsampling.outside.bytes(layout) * pixels + (strip + waiting).max(2 * waiting)))
     }
 
-    /// Bytes that each further frame of a window keeps in memory to its end, for each input pixel.
+    /// Bytes that each further frame of a window gives to the [`FeatureStore`](crate::FeatureStore), for each input pixel.
     #[must_use]
-    pub fn held_bytes_per_pixel(&self) -> u64 {
-        Values::new(0, self.held_values_per_pixel).bytes(Precision::F32)
+    pub const fn stored_bytes_per_pixel(&self, precision: Precision) -> u64 {
+        self.stored_values_per_pixel * precision.bytes() as u64
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use framelift_engine::{Engine, EngineError, Precision};
+use framelift_engine::{Engine, EngineError, Layout, Precision};
 use framelift_nets::{Descriptor, Network};
 
 /// Makes a network ready in a precision.
@@ -71,6 +71,11 @@ impl Model {
     #[must_use]
     pub fn network(&self) -> &Arc<dyn Network> {
         &self.network
+    }
+
+    /// How values are kept in its working precision.
+    pub(crate) fn layout(&self) -> Layout {
+        self.engine.layout(self.precision)
     }
 
     /// What the network is.

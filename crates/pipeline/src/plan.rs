@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use framelift_engine::Precision;
+use framelift_engine::{Layout, Precision};
 use framelift_frame::Size;
 use framelift_nets::{Descriptor, Reach};
 use framelift_shots::{Blocks, Grid};
@@ -177,8 +177,10 @@ impl Room {
 pub struct Stream<'a> {
     /// The network.
     pub descriptor: &'a Descriptor,
-    /// How its features are kept.
-    pub precision: Precision,
+    /// How the engine keeps values.
+    pub layout: Layout,
+    /// Whether the memory to be planned is a device's own: frames that wait are the host's then, and not counted.
+    pub beside_host: bool,
     /// Bytes that the network's weights take already.
     pub weights_bytes: u64,
     /// Width and height of the frames.
@@ -235,17 +237,17 @@ impl SessionPlan {
     }
 
     /// Bytes of features that may stay in memory while a window runs in f32 for once, in a session of `descriptor` at
-    /// `precision`: what is left by values twice as wide,
-    /// and the weights once more.
-    pub(crate) fn store_bytes_in_full(&self, descriptor: &Descriptor, precision: Precision) -> u64 {
-        let work = |precision| work_bytes(descriptor, self.tile, precision);
-        let more = work(Precision::F32) - work(precision) + 4 * descriptor.parameters;
+    /// values kept as `layout` says: what is left by values twice as wide, and the weights once more.
+    pub(crate) fn store_bytes_in_full(&self, descriptor: &Descriptor, layout: Layout) -> u64 {
+        let full = Layout { precision: Precision::F32, ..layout };
+        let more = work_bytes(descriptor, self.tile, full) - work_bytes(descriptor, self.tile, layout);
+        let more = more + 4 * descriptor.parameters;
         self.window.map_or(0, |window| window.store_bytes.saturating_sub(more))
     }
 }
 
-fn work_bytes(descriptor: &Descriptor, size: Size, precision: Precision) -> u64 {
-    descriptor.work_bytes(size.height as usize, size.width as usize, precision)
+fn work_bytes(descriptor: &Descriptor, size: Size, layout: Layout) -> u64 {
+    descriptor.work_bytes(size.height as usize, size.width as usize, layout)
 }
 
 /// What a way to work takes.
@@ -296,14 +298,14 @@ impl Cost<'_> {
     }
 
     fn value_bytes(&self) -> u64 {
-        self.stream.precision.bytes() as u64
+        self.stream.layout.precision.bytes() as u64
     }
 
     /// Weights, the frame that is worked on, its result, and the frame that comes in.
     fn base_bytes(&self) -> u64 {
         let Stream { descriptor: d, weights_bytes, .. } = self.stream;
         weights_bytes
-            .saturating_add(work_bytes(d, self.grid.tile(), self.stream.precision))
+            .saturating_add(work_bytes(d, self.grid.tile(), self.stream.layout))
             .saturating_add(self.frames_bytes())
     }
 
@@ -316,13 +318,13 @@ impl Cost<'_> {
     /// A network that takes frame after frame.
     fn stream_plan(&self) -> SessionPlan {
         let kept = match self.stream.descriptor.reach {
-            Reach::Causal { lookahead } if self.stream.precision != Precision::F32 => {
+            Reach::Causal { lookahead } if self.stream.layout.precision != Precision::F32 => {
                 (WARM_UP_FRAMES + lookahead) as u64 + 1
             }
             _ => 1,
         };
         let kept = kept * frame_bytes(self.padded);
-        self.plan(None, self.base_bytes().saturating_add(kept), self.frames_bytes() + kept)
+        self.plan(None, self.base_bytes(), kept)
     }
 
     /// Windows with features in memory up to `store_bytes`, or up to what the room leaves, and the rest in a scratch file if
@@ -331,8 +333,8 @@ impl Cost<'_> {
         let Stream { descriptor: d, frames, .. } = self.stream;
         let adapts = self.options.shortens_if_still();
         let tile = self.grid.tile().pixels();
-        let stored = (d.stored_values_per_pixel * self.value_bytes() * tile).max(1);
-        let held = d.held_bytes_per_pixel() * tile;
+        let stored = (d.stored_bytes_per_pixel(self.stream.layout.precision) * tile).max(1);
+        let held = d.held.bytes(self.stream.layout) * tile;
         let waiting = frame_bytes(self.padded) + if adapts { Blocks::bytes(self.padded.pixels()) } else { 0 };
         let result = u64::from(d.scale * d.scale) * frame_bytes(self.padded);
         // Tiles are put together in as many results as the body has frames.
@@ -341,7 +343,7 @@ impl Cost<'_> {
         // The bytes of a feature on its way to the file or back.
         let transfer = if scratch { stored.min(FEATURE_CHANNELS * self.value_bytes() * tile) } else { 0 };
         let left = room.memory_bytes.saturating_sub(base.saturating_add(transfer));
-        let each = held + waiting + results;
+        let each = held + self.shared_bytes(waiting + results);
         let most_frames = match scratch {
             true => (left / each.max(1)).min(room.scratch_bytes / stored),
             false => left / (each + stored),
@@ -359,8 +361,9 @@ impl Cost<'_> {
         };
         let all = stored.saturating_mul(seen);
         let on_host = waiting.saturating_mul(waits).saturating_add(results.saturating_mul(made)).saturating_add(faded);
-        let fixed = base.saturating_add(transfer).saturating_add(held.saturating_mul(seen)).saturating_add(on_host);
-        let in_memory = if scratch { all.min(store_bytes).min(room.memory_bytes.saturating_sub(fixed)) } else { all };
+        let fixed = base.saturating_add(transfer).saturating_add(held.saturating_mul(seen));
+        let left = room.memory_bytes.saturating_sub(fixed).saturating_sub(self.shared_bytes(on_host));
+        let in_memory = if scratch { all.min(store_bytes).min(left) } else { all };
         let still = (adapts && body > STILL_WINDOW.0)
             .then(|| StillWindow { body: STILL_WINDOW.0, context: STILL_WINDOW.1.min(context) });
         let window = WindowPlan {
@@ -373,10 +376,18 @@ impl Cost<'_> {
             host_bytes: 0,
             scratch_bytes: all - in_memory,
         };
-        self.plan(Some(window), fixed.saturating_add(in_memory), self.frames_bytes().saturating_add(on_host))
+        self.plan(Some(window), fixed.saturating_add(in_memory), on_host)
     }
 
-    fn plan(&self, window: Option<WindowPlan>, memory_bytes: u64, host_bytes: u64) -> SessionPlan {
+    /// What frames that wait in the host's memory take of the memory that is planned.
+    fn shared_bytes(&self, waiting: u64) -> u64 {
+        if self.stream.beside_host { 0 } else { waiting }
+    }
+
+    /// A plan of work that takes `work_bytes` beside the frames that wait.
+    fn plan(&self, window: Option<WindowPlan>, work_bytes: u64, waiting: u64) -> SessionPlan {
+        let memory_bytes = work_bytes.saturating_add(self.shared_bytes(waiting));
+        let host_bytes = self.frames_bytes().saturating_add(waiting);
         SessionPlan {
             window,
             padded: self.padded,
@@ -408,9 +419,9 @@ mod tests {
             min_side_px: 64,
             parameters: 1,
             macs_per_pixel: 1,
-            phases: vec![Values::new(2100, 0)],
+            phases: vec![Values::features(2100)],
             upsampling: None,
-            held_values_per_pixel: 7,
+            held: Values::pictures(1) + Values::flows(2),
             stored_values_per_pixel: 256,
             precisions: &[Precision::F32, Precision::Bf16],
             purpose: String::new(),
@@ -425,15 +436,26 @@ mod tests {
         memory_bytes: u64,
         scratch_bytes: u64,
     ) -> Result<SessionPlan, Box<SessionPlan>> {
+        chosen(reach, options, frames, Room { memory_bytes, scratch_bytes }, false)
+    }
+
+    fn chosen(
+        reach: Reach,
+        options: WindowOptions,
+        frames: Option<u64>,
+        room: Room,
+        beside_host: bool,
+    ) -> Result<SessionPlan, Box<SessionPlan>> {
         let descriptor = network(reach);
         let stream = Stream {
             descriptor: &descriptor,
-            precision: Precision::Bf16,
+            layout: Layout::packed(Precision::Bf16),
+            beside_host,
             weights_bytes: 30 * MIB,
             size: Size::new(320, 180),
             frames,
         };
-        SessionPlan::choose(&stream, &options, Room { memory_bytes, scratch_bytes })
+        SessionPlan::choose(&stream, &options, room)
     }
 
     #[test]
@@ -460,9 +482,8 @@ mod tests {
     #[test]
     fn a_device_with_memory_of_its_own_leaves_the_host_the_frames_and_what_does_not_fit() {
         let plan = |device_mib, host_mib| {
-            choose(Reach::Window, WindowOptions::default(), None, device_mib * MIB, u64::MAX)
-                .unwrap()
-                .beside_device(host_mib * MIB)
+            let room = Room { memory_bytes: device_mib * MIB, scratch_bytes: u64::MAX };
+            chosen(Reach::Window, WindowOptions::default(), None, room, true).unwrap().beside_device(host_mib * MIB)
         };
         let roomy = plan(8000, 500);
         let window = roomy.window.unwrap();

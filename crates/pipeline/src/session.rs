@@ -155,7 +155,8 @@ impl SessionOptions {
         room.scratch_bytes /= model.devices() as u64;
         let stream = Stream {
             descriptor: model.descriptor(),
-            precision: model.precision(),
+            layout: model.layout(),
+            beside_host: model.own_memory_bytes().is_some(),
             weights_bytes: model.weights_bytes(),
             size,
             frames,
@@ -392,9 +393,11 @@ impl Session {
             None => self.options.plan(&self.model, size, None)?,
         };
         let model = self.model.clone();
-        if model.own_memory_bytes().is_none() {
-            model.engine().keep_within(self.options.limit_bytes().saturating_sub(plan.host_bytes));
-        }
+        let (planned_bytes, limit_bytes) = match (plan.device_bytes, model.own_memory_bytes()) {
+            (Some(planned_bytes), Some(limit_bytes)) => (planned_bytes, limit_bytes),
+            _ => [plan.memory_bytes, self.options.limit_bytes()].map(|all| all.saturating_sub(plan.host_bytes)).into(),
+        };
+        model.engine().set_memory_plan(planned_bytes, limit_bytes);
         let work = match (descriptor.reach, plan.window) {
             (Reach::Window, Some(window)) => {
                 let (offload, folder) = (self.options.windows.offload, self.options.scratch_folder.clone());

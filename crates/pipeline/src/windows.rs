@@ -276,7 +276,7 @@ fn run_part<S: Sink>(
             if !std::mem::replace(&mut part.noticed, true) {
                 part.out.notice_full(model.precision(), ahead, "its window is run again");
             }
-            store.reset(plan.store_bytes_in_full(model.descriptor(), model.precision()));
+            store.reset(plan.store_bytes_in_full(model.descriptor(), model.layout()));
             ended = attempt(model, &*full, store, inputs, keep.clone(), &mut next, part);
         }
     }

@@ -21,7 +21,7 @@ use crate::blocks::{LAST_CHANNELS, LEAKY, ResidualBlocks, Upsampler, prepare};
 use crate::network::Emit;
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
-use crate::spynet::{FLOW_WORK_VALUES, PYRAMID_VALUES, Pyramid, Spynet, SpynetWeights};
+use crate::spynet::{PYRAMID, Pyramid, Spynet, SpynetWeights, flow_work};
 use crate::store::FeatureStore;
 use crate::window::Windowed;
 use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Upsampling, Values, known};
@@ -57,7 +57,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         macs_per_pixel: weights.macs(),
         phases: weights.phases(),
         upsampling: Some(weights.upsampling()),
-        held_values_per_pixel: 3,
+        held: Values::pictures(1),
         stored_values_per_pixel: weights.channels as u64,
         precisions: &[Precision::F32, Precision::Bf16, Precision::F16],
         purpose,
@@ -105,13 +105,15 @@ impl BasicVsrWeights {
     /// while a flow is made; then one pyramid and, in a block, what was carried on, input, inner map and output.
     pub(crate) fn phases(&self) -> Vec<Values> {
         let channels = self.channels as u64;
-        let flow = 3 + 2 * PYRAMID_VALUES + FLOW_WORK_VALUES;
-        vec![Values::new(channels, flow), Values::new(4 * channels, 3 + PYRAMID_VALUES)]
+        vec![
+            Values::features(channels) + Values::pictures(1) + flow_work(),
+            Values::features(4 * channels) + Values::pictures(1) + PYRAMID,
+        ]
     }
 
     /// Beside the strips: the frame, its pyramid, what is carried on, and the features themselves.
     pub(crate) fn upsampling(&self) -> Upsampling {
-        let outside = Values::new(2 * self.channels as u64, 3 + PYRAMID_VALUES);
+        let outside = Values::features(2 * self.channels as u64) + Values::pictures(1) + PYRAMID;
         Upsampling { outside, strip_phases: Upsampler::phases(self.channels, LAST_CHANNELS) }
     }
 

@@ -52,7 +52,8 @@ impl AlignWeights {
     /// map of the offsets; in the end a map, the residues and the result.
     pub(super) fn phases(&self, channels: u64) -> [Values; 2] {
         let residues = self.offset[3].outs() as u64;
-        [Values::new(3 * channels, 2), Values::new(2 * channels, residues + 2)]
+        let end = Values::features(2 * channels) + Values::f32(residues) + Values::flows(1);
+        [Values::features(3 * channels) + Values::flows(1), end]
     }
 
     pub(super) fn prepare(

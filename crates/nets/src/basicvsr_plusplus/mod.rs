@@ -30,7 +30,7 @@ use framelift_engine::{ConvSpec, Engine, EngineError, Precision};
 use crate::blocks::{LAST_CHANNELS, LEAKY, ResidualBlocks, Upsampler};
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
-use crate::spynet::{FLOW_WORK_VALUES, PYRAMID_VALUES, SpynetWeights};
+use crate::spynet::{SpynetWeights, flow_work};
 use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Upsampling, Values, known};
 
 use align::AlignWeights;
@@ -107,7 +107,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         macs_per_pixel: weights.macs(),
         phases: weights.phases(),
         upsampling: Some(weights.upsampling()),
-        held_values_per_pixel: 3 + weights.per_pixel(FLOW_VALUES),
+        held: FRAME + weights.shared(FLOWS),
         stored_values_per_pixel: weights.per_pixel(BRANCHES.len() as u64 * channels as u64),
         precisions: &[Precision::F32, Precision::Bf16, Precision::F16],
         purpose,
@@ -117,10 +117,10 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
 }
 
 /// Values of a frame for each of its pixels.
-const FRAME: Values = Values::new(0, 3);
+const FRAME: Values = Values::pictures(1);
 
 /// Values of the two flows of a frame for each position of the features.
-const FLOW_VALUES: u64 = 4;
+const FLOWS: Values = Values::flows(2);
 
 struct BranchWeights {
     align: AlignWeights,
@@ -164,21 +164,24 @@ impl BasicVsrPlusPlusWeights {
     /// a branch's features of two frames before, the frame's own, and what aligns these for the last branch.
     fn phases(&self) -> Vec<Values> {
         let channels = self.channels as u64;
-        let flow = Values::new(0, 2 * PYRAMID_VALUES + FLOW_WORK_VALUES);
-        let at_hand = Values::new((2 + BRANCHES.len() as u64) * channels, 0);
+        let at_hand = Values::features((2 + BRANCHES.len() as u64) * channels);
         let aligning = self.branches[0].align.phases(channels).map(|phase| at_hand + phase);
-        [flow].into_iter().chain(aligning).map(|phase| self.shared(phase) + FRAME).collect()
+        [flow_work()].into_iter().chain(aligning).map(|phase| self.shared(phase) + FRAME).collect()
     }
 
     /// Beside the strips: the frame, a branch's features of two frames before, and the features themselves.
     fn upsampling(&self) -> Upsampling {
-        let outside = self.shared(Values::new(3 * self.channels as u64, 0)) + FRAME;
+        let outside = self.shared(Values::features(3 * self.channels as u64)) + FRAME;
         Upsampling { outside, strip_phases: Upsampler::phases(self.channels, LAST_CHANNELS) }
     }
 
     /// The share of an input pixel in what is there for each position.
     fn shared(&self, values: Values) -> Values {
-        Values::new(self.per_pixel(values.features), self.per_pixel(values.f32))
+        Values {
+            features: self.per_pixel(values.features),
+            f32: self.per_pixel(values.f32),
+            padding: self.per_pixel(values.padding),
+        }
     }
 }
 

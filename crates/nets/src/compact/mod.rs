@@ -73,9 +73,12 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         parameters,
         macs_per_pixel: 9 * (3 * f + middle * f * f + f * values),
         // Two feature maps, or one and the output.
-        phases: vec![Values::new(2 * f, 3), Values::new(f, 3 + values)],
+        phases: vec![
+            Values::features(2 * f) + Values::pictures(1),
+            Values::features(f) + Values::pictures(1 + values / 3),
+        ],
         upsampling: None,
-        held_values_per_pixel: 0,
+        held: Values::default(),
         stored_values_per_pixel: 0,
         precisions: &[Precision::F32, Precision::Bf16, Precision::F16],
         purpose,

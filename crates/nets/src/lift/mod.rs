@@ -72,10 +72,12 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
     let (purpose, licence) = known::purpose_and_licence(checkpoint, "whatever its checkpoint was trained for");
     let along = if along_motion { ", along motion" } else { "" };
     // Three frames and, in a block, its input, inner map and output, or at the end the features and the output.
-    let mut phases = vec![Values::new(3 * c, 9), Values::new(c, 9 + values)];
+    let mut phases =
+        vec![Values::features(3 * c) + Values::pictures(3), Values::features(c) + Values::pictures(3 + values / 3)];
     if along_motion {
         // The hidden state while the flows are found; both of it, the flows and both warped frames.
-        phases.extend([Values::new(c, 9 + MOTION_VALUES), Values::new(2 * c, 9 + 10)]);
+        let finding = Values::features(c) + Values::pictures(3) + Values::f32(MOTION_VALUES);
+        phases.extend([finding, Values::features(2 * c) + Values::pictures(5) + Values::flows(2)]);
     }
     let descriptor = Descriptor {
         architecture: NAME,
@@ -88,7 +90,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         macs_per_pixel: 9 * ((9 + c) * c + 2 * b * c * c + c * values),
         phases,
         upsampling: None,
-        held_values_per_pixel: 0,
+        held: Values::default(),
         stored_values_per_pixel: 0,
         precisions: &[Precision::F32, Precision::Bf16, Precision::F16],
         purpose,

@@ -48,7 +48,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
 
     let otherwise = "filmed scenes with noise, blur and compression of unknown kind, four times the size";
     let (purpose, licence) = known::purpose_and_licence(checkpoint, otherwise);
-    let (as_it_came, upsampling) = (Values::new(0, 3), basicvsr.upsampling());
+    let (as_it_came, upsampling) = (Values::pictures(1), basicvsr.upsampling());
     let descriptor = Descriptor {
         architecture: NAME,
         variant: format!(
@@ -66,7 +66,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         // Frames are there as they came and cleaned.
         phases: basicvsr.phases().into_iter().map(|phase| phase + as_it_came).collect(),
         upsampling: Some(Upsampling { outside: upsampling.outside + as_it_came, ..upsampling }),
-        held_values_per_pixel: 6,
+        held: Values::pictures(2),
         stored_values_per_pixel: channels as u64,
         precisions: &[Precision::F32, Precision::Bf16, Precision::F16],
         purpose,

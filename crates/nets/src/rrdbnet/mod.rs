@@ -97,7 +97,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
             outside: weights.outside(),
             strip_phases: Upsampler::phases(features, features),
         }),
-        held_values_per_pixel: 0,
+        held: Values::default(),
         stored_values_per_pixel: 0,
         precisions: &[Precision::F32, Precision::Bf16, Precision::F16],
         purpose,
@@ -131,16 +131,17 @@ impl RrdbNetWeights {
     /// features and four of growth.
     fn values(&self) -> Values {
         let (features, growth) = (self.first.outs() as u64, self.growth as u64);
-        Values::new(self.per_pixel(4 * features + 4 * growth), self.frames())
+        Values::features(self.per_pixel(4 * features + 4 * growth)) + self.frames()
     }
 
     /// Values alive beside the upsampler's strips: the frame and the features.
     fn outside(&self) -> Values {
-        Values::new(self.per_pixel(self.first.outs() as u64), self.frames())
+        Values::features(self.per_pixel(self.first.outs() as u64)) + self.frames()
     }
 
-    fn frames(&self) -> u64 {
-        if self.unshuffle > 1 { 6 } else { 3 }
+    fn frames(&self) -> Values {
+        let unshuffled = if self.unshuffle > 1 { Values::f32(3) } else { Values::default() };
+        Values::pictures(1) + unshuffled
     }
 
     fn per_pixel(&self, for_each_position: u64) -> u64 {

@@ -18,6 +18,7 @@ use framelift_engine::{
     Activation, Addend, Conv, ConvSpec, Engine, EngineError, Padding, Precision, ResizeMode, Shape, Tensor,
 };
 
+use crate::Values;
 use crate::reader::{ConvWeights, Reader};
 
 #[cfg(test)]
@@ -30,12 +31,14 @@ const MULTIPLE: usize = 1 << (LEVELS - 1);
 /// Input and output channels of the convolutions of a level.
 const CHANNELS: [(usize, usize); 5] = [(8, 32), (32, 64), (64, 32), (32, 16), (16, 2)];
 
-/// Values of a frame's pyramid for each of its pixels: four thirds of the frame, f32.
-pub(crate) const PYRAMID_VALUES: u64 = 4;
+/// A frame's pyramid for each of its pixels: four thirds of the frame.
+pub(crate) const PYRAMID: Values = Values { features: 0, f32: 4, padding: 2 };
 
-/// Values alive at once while a flow is made of two pyramids, beside these: the flow before and the maps of 32 and 64 channels
-/// at the finest level.
-pub(crate) const FLOW_WORK_VALUES: u64 = 2 + 32 + 64;
+/// Values alive at once while a flow is made of two pyramids, these included: the flow before and the maps of 32 and 64
+/// channels at the finest level.
+pub(crate) fn flow_work() -> Values {
+    PYRAMID + PYRAMID + Values::flows(1) + Values::f32(32 + 64)
+}
 
 /// The weights of the network.
 pub(crate) struct SpynetWeights {

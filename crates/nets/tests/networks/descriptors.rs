@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use framelift_engine::reference::ReferenceEngine;
-use framelift_engine::{Engine, HostTensor, Precision, Tensor};
+use framelift_engine::{Engine, HostTensor, Layout, Precision, Tensor};
 use framelift_nets::{Checkpoint, Descriptor, MemoryStore, Network, Reach, builtin, detect};
 use framelift_testkit::synth;
 
@@ -64,7 +64,7 @@ fn numbers_of_large_networks_are_read_off_the_tensors() {
         let said = (d.architecture, d.variant.as_str(), d.scale, d.reach, d.size_multiple, d.min_side_px);
         assert_eq!(said, due);
         assert_eq!(d.parameters, arrays.values().map(|a| a.values.len() as u64).sum::<u64>());
-        assert_eq!(d.held_values_per_pixel > 0, d.reach == window);
+        assert_eq!(d.held.f32 > 0, d.reach == window);
         assert_eq!(d.stored_values_per_pixel > 0, d.reach == window);
     }
 }
@@ -129,8 +129,8 @@ fn bytes_of_windows_are_those_taken() {
         for precision in [Precision::F32, Precision::Bf16] {
             let peaks = [1, 3, 5].map(|count| peak_bytes(&checkpoint, precision, count, side, side));
             let pixels = (side * side) as u64;
-            let stored = d.stored_values_per_pixel * precision.bytes() as u64;
-            let a_frame = (d.held_bytes_per_pixel() + stored) * pixels;
+            let layout = Layout::packed(precision);
+            let a_frame = (d.held.bytes(layout) + d.stored_bytes_per_pixel(precision)) * pixels;
             if d.reach == Reach::Window {
                 let taken = (peaks[2] - peaks[1]) / 2;
                 assert!(taken.abs_diff(a_frame) <= 4 * pixels, "{}: {taken} of {a_frame} a frame", d.architecture);
@@ -138,7 +138,7 @@ fn bytes_of_windows_are_those_taken() {
             for (frames, peak) in [1, 3, 5].into_iter().zip(peaks) {
                 // Networks of one frame at a time were handed all frames before.
                 let further = if d.reach == Reach::Window { a_frame } else { 12 * pixels };
-                let said = d.work_bytes(side, side, precision) + (frames - 1) * further;
+                let said = d.work_bytes(side, side, layout) + (frames - 1) * further;
                 println!("{} {precision}: {frames} frames, {peak} of {said} bytes", d.architecture);
                 assert!(peak <= said && peak * 10 >= said * 9, "{}: {frames} frames, {peak} of {said}", d.architecture);
             }
@@ -154,9 +154,10 @@ fn bytes_of_large_frames_are_those_taken() {
         let checkpoint = checkpoint("synthetic", &arrays);
         let d = detect(&checkpoint).unwrap().descriptor().clone();
         let (precision, pixels) = (Precision::Bf16, (height * width) as u64);
-        let a_frame = d.held_bytes_per_pixel() + d.stored_values_per_pixel * precision.bytes() as u64;
+        let layout = Layout::packed(precision);
+        let a_frame = d.held.bytes(layout) + d.stored_bytes_per_pixel(precision);
         let further = if d.reach == Reach::Window { a_frame } else { 12 };
-        let said = d.work_bytes(height, width, precision) + 2 * further * pixels;
+        let said = d.work_bytes(height, width, layout) + 2 * further * pixels;
         let peak = peak_bytes(&checkpoint, precision, 3, height, width);
         println!("{}: {peak} of {said} bytes", d.architecture);
         assert!(peak <= said && peak * 10 >= said * 8, "{}: {peak} of {said}", d.architecture);
@@ -197,7 +198,7 @@ fn bytes_said_bound_the_memory_taken() {
         let network = network(&checkpoint, &engine, Precision::F32);
         run(&network, &engine, &noise(4, height, width));
         let peak_values = reference.memory().peak_bytes / 4;
-        let said = network.descriptor().work_bytes(height, width, Precision::F32) as usize / 4;
+        let said = network.descriptor().work_bytes(height, width, Layout::packed(Precision::F32)) as usize / 4;
         assert!(peak_values <= said, "{}: {peak_values} > {said}", network.descriptor().architecture);
         assert!(peak_values * 2 > said, "{}: {peak_values} is far below {said}", network.descriptor().architecture);
         assert_eq!(reference.memory().used_bytes, 0, "a finished shot holds nothing");
