@@ -210,6 +210,10 @@ impl<R: Runtime> Engine for GpuEngine<R> {
         }
     }
 
+    fn fault(&self) -> Option<String> {
+        self.health.fault()
+    }
+
     fn memory(&self) -> MemoryUse {
         self.pool.memory()
     }

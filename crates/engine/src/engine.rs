@@ -75,6 +75,11 @@ pub trait Engine: Send + Sync {
     /// How well it runs `precision`.
     fn support(&self, precision: Precision) -> Support;
 
+    /// What the device failed of for good, where it did: nothing can be computed on it any more.
+    fn fault(&self) -> Option<String> {
+        None
+    }
+
     /// Memory now and at its highest.
     fn memory(&self) -> MemoryUse;
 

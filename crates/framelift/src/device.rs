@@ -185,6 +185,22 @@ impl DeviceOptions {
         }
     }
 
+    /// The same without the devices that `failed`, of which the first speaks for `device` and the others for those beside
+    /// it; `None` where none failed, or all did.
+    pub(crate) fn without(&self, failed: &[bool]) -> Option<Self> {
+        let named = std::iter::once(self.device).chain(self.beside.iter().copied());
+        let mut left = named.zip(failed).filter(|(_, has_failed)| !**has_failed).map(|(device, _)| device);
+        let device = left.next()?;
+        let beside: Vec<Device> = left.collect();
+        (beside.len() + 1 < failed.len()).then(|| Self { device, beside, ..self.clone() })
+    }
+
+    /// The devices, as `--device` takes them.
+    pub(crate) fn names(&self) -> String {
+        let named = std::iter::once(&self.device).chain(&self.beside);
+        named.map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+
     /// The precision to run a network in that is good in `allowed`.
     pub(crate) fn precision_on(&self, engine: &dyn Engine, allowed: &[Precision]) -> Result<Precision, Error> {
         let Some(wanted) = self.precision else {
@@ -354,6 +370,20 @@ mod tests {
         for wrong in ["", "tpu", "vulkan", "vulkan:", "vulkan:-1", "cpu:0"] {
             assert!(wrong.parse::<Device>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_devices_that_have_not_failed_are_left() {
+        let (device, beside) = parse_devices("vulkan:2,vulkan:0,vulkan:1").unwrap();
+        let three = DeviceOptions { device, beside, threads: Some(3), ..DeviceOptions::default() };
+        let left = |failed: [bool; 3]| three.without(&failed).map(|left| left.names());
+        assert_eq!(left([false, true, false]).as_deref(), Some("vulkan:2,vulkan:1"));
+        assert_eq!(left([true, false, true]).as_deref(), Some("vulkan:0"));
+        assert_eq!(left([false; 3]), None);
+        assert_eq!(left([true; 3]), None);
+        assert_eq!(three.without(&[]), None, "nothing was begun");
+        assert_eq!(three.without(&[true, false, false]).unwrap().threads, Some(3));
+        assert_eq!(DeviceOptions::default().without(&[true]), None, "one device is not replaced by a processor");
     }
 
     #[cfg(feature = "cpu")]

@@ -1,7 +1,9 @@
 //! File to file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use framelift_engine::Engine;
 use framelift_frame::Size;
 use framelift_media::{CopyPolicy, Demuxer, Input, MediaInfo, Output, OutputVideo, ReadOptions, WriteOptions};
 use framelift_pipeline::{
@@ -235,15 +237,34 @@ impl Upscaler {
         self.target.unwrap_or(Target::Scale(f64::from(model.scale())))
     }
 
-    /// Does the work. The output appears under its name only when it is whole.
+    /// Does the work. The output appears under its name only when it is whole. Where one of several devices fails for good,
+    /// the others go on from the last piece.
     ///
     /// # Errors
     /// The root cause; [`Error::kind`] says who must act. Nothing is left under the output's name.
-    pub fn run(self) -> Result<Summary, Error> {
-        let output = Output::parse(&self.output)?;
+    pub fn run(mut self) -> Result<Summary, Error> {
         if same_file(&self.input, &self.output) {
             return Err(Error::SameFile { path: self.output });
         }
+        loop {
+            let mut engines = Vec::new();
+            let error = match self.attempt(&mut engines) {
+                Ok(summary) => return Ok(summary),
+                Err(error) => error,
+            };
+            // What was read from a pipe is gone, and so is what was written to one.
+            let can_begin_again = self.resume.is_some() && self.input != "-" && self.output != "-";
+            let failed: Vec<bool> = engines.iter().map(|engine| engine.fault().is_some()).collect();
+            let Some(left) = self.device.without(&failed).filter(|_| can_begin_again) else { return Err(error) };
+            (self.on_event)(Event::Notice(format!("{error}; going on without that device, on {}", left.names())));
+            self.device = left;
+            self = self.fresh(false);
+        }
+    }
+
+    /// Does the work on the devices there are; `engines` becomes what it was done on.
+    fn attempt(&self, engines: &mut Vec<Arc<dyn Engine>>) -> Result<Summary, Error> {
+        let output = Output::parse(&self.output)?;
         let input = Demuxer::open(&Input::parse(&self.input)?, &self.reading())?;
         let size = video_size(input.info())?;
         let model = self.model_for(size)?;
@@ -262,6 +283,8 @@ impl Upscaler {
                 if let Some(notice) = notice {
                     (self.on_event)(Event::Notice(notice));
                 }
+                engines.push(Arc::clone(&engine));
+                engines.extend(others.iter().cloned());
                 let mut ready = model.ready(engine, &self.device)?;
                 for engine in others {
                     ready = ready.beside(model.ready(engine, &self.device)?);
@@ -269,7 +292,7 @@ impl Upscaler {
                 Upscale::Network(ready)
             }
         };
-        let mut resume = self.resume;
+        let mut resume = self.resume.clone();
         if let Some(resume) = &mut resume {
             model.name().clone_into(&mut resume.model);
             resume.key.insert("model".to_owned(), model.identity().to_owned());
@@ -283,7 +306,7 @@ impl Upscaler {
             input,
             scratch_folder: scratch_folder(&self.output),
             output,
-            write: self.write,
+            write: self.write.clone(),
             upscale,
             target,
             part: self.part,
