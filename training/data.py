@@ -15,7 +15,7 @@ SHARES = {
 
 # How often a clip is one picture all the time, and how often such a one then has noise of its own in every frame, of this
 # standard deviation at most: what flickers must be told from what moves.
-STILL, STILL_NOISY, NOISE = 0.10, 0.8, 3 / 255
+STILL, STILL_NOISY, NOISE = 0.14, 0.8, 3 / 255
 
 
 def noisy(rng, pictures):

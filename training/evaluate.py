@@ -1,10 +1,14 @@
 """What a trained network gives on whole films whose truth is known, beside bicubic.
 
     python evaluate.py --run DIR --truth FILM... [--frames N] [--crf 23] [--temporal] [--write DIR]
+    python evaluate.py --run DIR --truth FILM... --still 1000
 
 The truth is made small by antialiased bicubic (BI), rounded to 8 bits and, with `--crf`, passed through x264. Printed for each film: PSNR
 of luma over whole frames, mean over frames, for bicubic and the network; with `--temporal` also tOF, which needs OpenCV. The numbers are
 those of `framelift degrade` and `framelift measure`.
+
+`--still` takes the first frame alone, as often as said, each time with fresh noise of 1/255: printed are the mean change of luma from frame
+to frame in the input, in bicubic's and in the network's, and PSNR to the truth along the way, which must not fall.
 """
 
 import argparse
@@ -18,7 +22,7 @@ import torch
 from PIL import Image
 
 import picture
-from model import Lift
+from model import load
 from prepare import compressed, ffmpeg
 
 
@@ -34,12 +38,9 @@ def read_film(path, scale, most=None):
     return torch.from_numpy(frames.copy()).permute(0, 3, 1, 2).float() / 255
 
 
-def load(run, device="cpu"):
-    """The averaged weights of a training run."""
-    saved = torch.load(f"{run}/last.pt", map_location=device, weights_only=True)
-    net = Lift(**saved["config"]).to(device).eval()
-    net.load_state_dict(saved["average"])
-    return net, saved
+def weights_of(run):
+    """The file to load of a training run's folder; a file is itself."""
+    return f"{run}/last.pt" if os.path.isdir(run) else run
 
 
 @torch.no_grad()
@@ -73,21 +74,48 @@ def t_of(truth, output):
     return float(np.mean([np.sqrt(((a - b) ** 2).sum(-1)).mean() for a, b in zip(flows(truth), flows(output))]))
 
 
+def still(net, small, truth, count):
+    """What becomes of `count` pictures of one thing, `small` `[3, h, w]` with noise of its own in each."""
+    generator, before, changes, psnr = torch.Generator().manual_seed(1), None, [], {}
+
+    def noisy():
+        return picture.to_8_bit(small + torch.randn(small.shape, generator=generator) / 255).float()[None] / 255
+
+    frames, hidden = [noisy() for _ in range(2)], None
+    frames.insert(0, frames[0])
+    for t in range(count):
+        with torch.no_grad():
+            output, hidden = net.step(*frames, net.begin(frames[1]) if hidden is None else hidden)
+        pictures = [picture.to_8_bit(x).float() / 255 for x in (frames[1], picture.enlarge(frames[1], net.scale), output)]
+        lumas = [picture.luma(x) for x in pictures]
+        if before is not None:
+            changes.append([(a - b).abs().mean().item() for a, b in zip(lumas, before)])
+        before = lumas
+        if t % 50 == 0 or t == count - 1:
+            psnr[t] = round(picture.psnr_y(output[0], truth).item(), 3)
+        frames = [*frames[1:], noisy()]
+    return dict(zip(("input_flicker", "bicubic_flicker", "lift_flicker"), np.mean(changes, 0).round(3).tolist()), psnr=psnr)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", required=True, help="folder of a training run")
+    parser.add_argument("--run", required=True, help="folder of a training run, or weights that export.py wrote")
     parser.add_argument("--truth", nargs="+", required=True)
     parser.add_argument("--frames", type=int)
     parser.add_argument("--crf", type=int)
     parser.add_argument("--temporal", action="store_true")
+    parser.add_argument("--still", type=int, help="so many noisy pictures of the first frame in place of the film")
     parser.add_argument("--write", help="folder for the frames as PNG files")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    net, saved = load(args.run)
+    net, saved = load(weights_of(args.run))
     for path in args.truth:
-        truth = read_film(path, net.scale, args.frames)
+        truth = read_film(path, net.scale, 1 if args.still else args.frames)
         small = picture.to_8_bit(picture.shrink(truth, net.scale)).float() / 255
+        if args.still:
+            print(json.dumps(dict(film=os.path.basename(path), step=saved["step"], **still(net, small[0], truth[0], args.still))), flush=True)
+            continue
         if args.crf is not None:
             small = through_x264(small, args.crf)
         scores = dict(film=os.path.basename(path), frames=len(truth), crf=args.crf, step=saved["step"])

@@ -6,6 +6,7 @@ Frames are RGB in [0, 1], `[batch, 3, height, width]`.
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from torch import nn
 
 from motion import flows, warp
@@ -91,6 +92,25 @@ class Lift(nn.Module):
 
     def parameters_count(self):
         return sum(p.numel() for p in self.parameters())
+
+
+def load(path, device="cpu"):
+    """The network of a training run's `last.pt`, with its averaged weights, or of a safetensors file that `export.py` wrote; and what
+    the run says of itself: its `step` and the seconds `spent`."""
+    if path.endswith(".safetensors"):
+        with safe_open(path, "pt") as file:
+            metadata, tensors = file.metadata(), {name: file.get_tensor(name).float() for name in file.keys()}
+        motion = "conv_aligned.weight" in tensors
+        weights = {name.replace("conv_aligned", "conv_in"): value for name, value in tensors.items()}
+        blocks = sum(name.startswith("body.") and name.endswith(".0.weight") for name in weights)
+        config = dict(scale=int(metadata["scale"]), channels=len(weights["conv_in.bias"]), blocks=blocks, motion=motion)
+        about = dict(step=int(metadata["training"].split()[0]), spent=0.0)
+    else:
+        about = torch.load(path, map_location=device, weights_only=True)
+        config, weights = about["config"], about["average"]
+    net = Lift(**config).to(device).eval()
+    net.load_state_dict(weights)
+    return net, about
 
 
 if __name__ == "__main__":

@@ -29,11 +29,17 @@ from PIL import Image
 import picture
 import synth
 
+# About how many pixels the side of a clip has (`side_of`), and its frames.
 SIDE, COUNT = 224, 14
 # How a clip is made small. "clean" is antialiased bicubic alone; "soft" is blurred, resampled and noisy, as cameras are.
 KINDS = ["clean", "soft", "x264-18", "x264-23", "x264-27", "x265-25", "soft-x264-21", "soft-x264-25"]
 FILMS = (".mp4", ".mkv", ".webm", ".mov", ".ts", ".avi", ".y4m")
 ACROSS_CUT = 0.11
+
+
+def side_of(scale):
+    """The side of clips for a scale: that of the small ones is even, as 4:2:0 wants."""
+    return SIDE // (2 * scale) * 2 * scale
 
 
 def ffmpeg(*arguments, stdin=None):
@@ -73,15 +79,15 @@ def liveliness(frames):
     return np.abs(np.diff(grey, axis=-1)).mean() + np.abs(np.diff(grey, axis=-2)).mean()
 
 
-def film_clips(path, rng, wanted):
-    """Up to `wanted` clips of a film, `[COUNT, SIDE, SIDE, 3]` each."""
+def film_clips(path, rng, wanted, side):
+    """Up to `wanted` clips of a film, `[COUNT, side, side, 3]` each."""
     width, height, seconds = probe(path)
     clips, tries = [], 0
     while len(clips) < wanted and tries < 2 * wanted:
         tries += 1
-        most = min(3.0, min(width, height) / SIDE)
+        most = min(3.0, min(width, height) / side)
         factor = rng.uniform(min(1.5, most), most)
-        w, h = max(SIDE, round(width / factor)), max(SIDE, round(height / factor))
+        w, h = max(side, round(width / factor)), max(side, round(height / factor))
         start = rng.uniform(0, max(seconds - 1.2, 0.01))
         raw = ffmpeg("-ss", f"{start:.3f}", "-i", path, "-frames:v", str(COUNT), "-an", "-sn", "-fps_mode", "passthrough",
                      "-vf", f"scale={w}:{h}:flags=area+accurate_rnd+full_chroma_int,setsar=1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
@@ -90,8 +96,8 @@ def film_clips(path, rng, wanted):
             continue
         # Two crops of each stretch of frames, of each the livelier of two places.
         for _ in range(2):
-            places = [(rng.integers(0, h - SIDE + 1), rng.integers(0, w - SIDE + 1)) for _ in range(2)]
-            crops = [frames[:, y : y + SIDE, x : x + SIDE] for y, x in places]
+            places = [(rng.integers(0, h - side + 1), rng.integers(0, w - side + 1)) for _ in range(2)]
+            crops = [frames[:, y : y + side, x : x + side] for y, x in places]
             best = max(crops, key=lambda crop: liveliness(crop[::6]))
             if liveliness(best[::6]) > 2.0:
                 clips.append(best.copy())
@@ -173,8 +179,9 @@ def unpack(path, folder):
             return np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB"))
 
         scale, kinds = manifest["scale"], manifest["kinds"]
-        small = SIDE // scale
-        hr = np.lib.format.open_memmap(f"{folder}/hr.npy", "w+", np.uint8, (len(names), COUNT, SIDE, SIDE, 3))
+        side = side_of(scale)
+        small = side // scale
+        hr = np.lib.format.open_memmap(f"{folder}/hr.npy", "w+", np.uint8, (len(names), COUNT, side, side, 3))
         lr = np.lib.format.open_memmap(f"{folder}/lr.npy", "w+", np.uint8, (len(names), len(kinds), COUNT, small, small, 3))
         for i, name in enumerate(names):
             hr[i] = frames(f"{name}/hr.webp").reshape(hr.shape[1:])
@@ -230,13 +237,13 @@ def main():
     if args.unpack:
         unpack(args.unpack, args.out)
         return
-    rng = np.random.default_rng(args.seed)
+    rng, side = np.random.default_rng(args.seed), side_of(args.scale)
     credits, manifest, clips = read_credits(args.credits), [], []
 
     for name in sorted(os.listdir(args.films)) if args.films else []:
         if name.lower().endswith(FILMS):
             path = os.path.join(args.films, name)
-            found = film_clips(path, rng, args.film_clips)
+            found = film_clips(path, rng, args.film_clips, side)
             manifest.append(source_entry(path, os.path.basename(os.path.normpath(args.films)), credits, len(found)))
             clips += found
             print(f"{name}: {len(found)} clips", flush=True)
@@ -247,12 +254,12 @@ def main():
             photos.append(Image.open(path).convert("RGB"))
             manifest.append(source_entry(path, os.path.basename(os.path.normpath(args.photos)), credits, 0))
     files = synth.fonts()
-    clips += [synth.clip(rng, photos, files, COUNT, SIDE) for _ in range(args.generated)]
+    clips += [synth.clip(rng, photos, files, COUNT, side) for _ in range(args.generated)]
     manifest.append(dict(file="synth.py", licence="MIT OR Apache-2.0", credit="framelift", clips=args.generated))
     print(f"{args.generated} generated clips", flush=True)
 
-    hr = np.lib.format.open_memmap(f"{args.out}/hr.npy", "w+", np.uint8, (len(clips), COUNT, SIDE, SIDE, 3))
-    small = SIDE // args.scale
+    hr = np.lib.format.open_memmap(f"{args.out}/hr.npy", "w+", np.uint8, (len(clips), COUNT, side, side, 3))
+    small = side // args.scale
     lr = np.lib.format.open_memmap(f"{args.out}/lr.npy", "w+", np.uint8, (len(clips), len(KINDS), COUNT, small, small, 3))
     for i, clip in enumerate(clips):
         hr[i] = clip

@@ -19,11 +19,12 @@ import torch.nn.functional as F
 
 import picture
 from data import Clips
-from model import Lift
+from model import Lift, load
 
 
-# Weight of changes from frame to frame that are not the truth's.
-CHANGE = 0.7
+# Weight of changes from frame to frame that are not the truth's, and the epsilon of their Charbonnier: noise that flickers is
+# far smaller than errors at edges, and would weigh nothing against them with the same.
+CHANGE, CHANGE_EPSILON = 0.7, 0.006
 
 
 def charbonnier(x, epsilon):
@@ -31,12 +32,12 @@ def charbonnier(x, epsilon):
 
 
 def loss_of(output, truth, epsilon):
-    """Charbonnier on luma and on RGB, and on how luma changes from frame to frame: what flickers counts twice."""
+    """Charbonnier on luma and on RGB, and on how luma changes from frame to frame."""
     difference = output - truth
     red, green, blue = difference.unbind(-3)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     change = luma[:, 1:] - luma[:, :-1]
-    return charbonnier(luma, epsilon) + 0.4 * charbonnier(difference, epsilon) + CHANGE * charbonnier(change, epsilon)
+    return charbonnier(luma, epsilon) + 0.4 * charbonnier(difference, epsilon) + CHANGE * charbonnier(change, CHANGE_EPSILON)
 
 
 @torch.no_grad()
@@ -69,7 +70,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true", help="go on from OUT/last.pt if there is one")
-    parser.add_argument("--from", dest="start", help="another run's last.pt to begin with, of a network of this size or smaller, of any scale")
+    parser.add_argument("--from", dest="start", help="what to begin with, of a network of this size or smaller, of any scale: another run's last.pt, or weights that export.py wrote")
     parser.add_argument("--validate-every", type=float, default=5, help="minutes")
     args = parser.parse_args()
 
@@ -87,10 +88,7 @@ def main():
     clips = Clips(args.data, args.profile, device)
     net = Lift(clips.scale, args.channels, args.blocks, not args.no_motion).to(device, memory_format=torch.channels_last)
     if args.start:
-        saved = torch.load(args.start, map_location=device, weights_only=True)
-        smaller = Lift(**saved["config"]).to(device)
-        smaller.load_state_dict(saved["average"])
-        net.begin_as(smaller)
+        net.begin_as(load(args.start, device)[0])
     average = copy.deepcopy(net)
     optimizer = torch.optim.Adam(net.parameters(), lr=args.rate, betas=(0.9, 0.99))
     step, spent = 0, 0.0
