@@ -24,7 +24,7 @@ lacking() {
     [ -z "${GPU:-}" ] || has_vulkan || echo "a Vulkan driver"
     if [ -n "${TRAINING:-}" ]; then
         command -v ffmpeg >/dev/null 2>&1 || echo "the ffmpeg program"
-        python3.11 -c 'import venv, ensurepip' 2>/dev/null || echo "Python 3.11 with venv"
+        python3 -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' 2>/dev/null || echo "Python 3.11 or newer with venv"
     fi
     for library in $libraries; do
         pkg-config --exists "$library" || echo "$library (headers)"

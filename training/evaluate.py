@@ -38,6 +38,13 @@ def read_film(path, scale, most=None):
     return torch.from_numpy(frames.copy()).permute(0, 3, 1, 2).float() / 255
 
 
+def read_pictures(folder):
+    """The PNG files of a folder in the order of their names, `[time, 3, h, w]` in [0, 1]."""
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".png"))
+    frames = np.stack([np.asarray(Image.open(f"{folder}/{name}").convert("RGB")) for name in names])
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+
+
 def weights_of(run):
     """The file to load of a training run's folder; a file is itself."""
     return f"{run}/last.pt" if os.path.isdir(run) else run
@@ -105,7 +112,8 @@ def main():
     parser.add_argument("--crf", type=int)
     parser.add_argument("--temporal", action="store_true")
     parser.add_argument("--still", type=int, help="so many noisy pictures of the first frame in place of the film")
-    parser.add_argument("--write", help="folder for the frames as PNG files")
+    parser.add_argument("--write", help="folder for the frames as PNG files, and for what went in")
+    parser.add_argument("--pictures", nargs="*", default=[], help="folders of PNG files that something else made of what went in")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -119,14 +127,16 @@ def main():
         if args.crf is not None:
             small = through_x264(small, args.crf)
         scores = dict(film=os.path.basename(path), frames=len(truth), crf=args.crf, step=saved["step"])
-        for name, output in (("bicubic", picture.enlarge(small, net.scale)), ("lift", upscale(net, small))):
+        outputs = {"bicubic": picture.enlarge(small, net.scale), "lift": upscale(net, small)}
+        outputs |= {os.path.basename(os.path.normpath(folder)): read_pictures(folder) for folder in args.pictures}
+        for name, output in outputs.items():
             scores[name] = round(picture.psnr_y(output, truth).mean().item(), 3)
             if args.temporal:
                 scores[f"{name}_tof"] = round(t_of(truth, output), 4)
-            if args.write:
-                os.makedirs(f"{args.write}/{name}", exist_ok=True)
-                for t, frame in enumerate(picture.to_8_bit(output).permute(0, 2, 3, 1).numpy()):
-                    Image.fromarray(frame).save(f"{args.write}/{name}/{t:08d}.png")
+        for name, frames in (outputs | {"input": small}).items() if args.write else ():
+            os.makedirs(f"{args.write}/{name}", exist_ok=True)
+            for t, frame in enumerate(picture.to_8_bit(frames).permute(0, 2, 3, 1).numpy()):
+                Image.fromarray(frame).save(f"{args.write}/{name}/{t:08d}.png")
         scores["gain_db"] = round(scores["lift"] - scores["bicubic"], 3)
         print(json.dumps(scores), flush=True)
 

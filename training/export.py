@@ -30,9 +30,9 @@ def sources(folder):
 
 
 def golden(net):
-    """Five frames of a moving drawing, 48 × 40, and what comes out, not clamped."""
+    """Four frames of a moving drawing, 40 × 32, and what comes out, not clamped."""
     rng = np.random.default_rng(7)
-    clip = synth.clip(rng, [], [], 5, 48)[:, :40]
+    clip = synth.clip(rng, [], [], 4, 40)[:, :32]
     frames = torch.from_numpy(clip.copy()).permute(0, 3, 1, 2).float() / 255
     hidden, outputs = None, []
     for t in range(len(frames)):

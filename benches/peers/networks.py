@@ -1,16 +1,22 @@
 """The networks that the peers run, in PyTorch, with the weights that framelift uses.
 
 A step takes and gives planar f32 tensors: frames `[1, 3, h, w]` in 0..1, and for the recurrent network a hidden state `[1, 32, h, w]`.
-Sources: SRVGGNetCompact as published with Real-ESRGAN (`realesr-animevideov3`); lift as framelift's ARCHITECTURE and checkpoints define it.
+Sources: SRVGGNetCompact as published with Real-ESRGAN (`realesr-animevideov3`); lift as it is trained, `training/model.py`, with the weights
+that are built into framelift.
 """
 
 import os
 import pathlib
+import sys
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "training"))
+from model import load  # noqa: E402
 
 
 class Compact(nn.Module):
@@ -31,43 +37,36 @@ class Compact(nn.Module):
         return F.pixel_shuffle(f, 4) + F.interpolate(x, scale_factor=4.0, mode="nearest")
 
 
-class Lift(nn.Module):
+class LiftStep(nn.Module):
     """One step of the recurrent network: frames t-1, t, t+1 and the hidden state in, frame and hidden state out."""
 
-    def __init__(self, scale):
+    def __init__(self, name):
         super().__init__()
-        self.scale = scale
-        self.conv_in = nn.Conv2d(3 * 3 + 32, 32, 3, padding=1)
-        self.body = nn.ModuleList(nn.ModuleList(nn.Conv2d(32, 32, 3, padding=1) for _ in range(2)) for _ in range(3))
-        self.conv_out = nn.Conv2d(32, 3 * scale * scale, 3, padding=1)
+        self.network = load(str(ROOT / "crates" / "nets" / "weights" / f"{name.replace('-', '_')}.safetensors"))[0]
 
     def forward(self, before, now, after, hidden):
-        f = F.leaky_relu(self.conv_in(torch.cat([before, now, after, hidden], 1)), 0.1)
-        for a, b in self.body:
-            f = f + b(F.leaky_relu(a(f), 0.1))
-        base = F.interpolate(now, scale_factor=float(self.scale), mode="bilinear", align_corners=False)
-        return F.pixel_shuffle(self.conv_out(f), self.scale) + base, f
+        return self.network.step(before, now, after, hidden)
 
 
-# Name in the table -> constructor, checkpoint below $FRAMELIFT_TEST_DATA/weights.
-NETWORKS = {
-    "animevideov3": (Compact, "realesr-animevideov3-fp32.safetensors"),
-    "lift-x4": (lambda: Lift(4), "lift_x4.safetensors"),
-    "lift-x2": (lambda: Lift(2), "lift_x2.safetensors"),
-}
+# Those built into framelift, and animevideov3, whose checkpoint is looked for below $FRAMELIFT_TEST_DATA/weights.
+NAMES = ("animevideov3", "lift-x4", "lift-fast-x4", "lift-x2")
+CHECKPOINT = "realesr-animevideov3-fp32.safetensors"
 
 
 def checkpoint(name):
-    """The checkpoint of a network, or None where FRAMELIFT_TEST_DATA does not lead to one."""
+    """The checkpoint of a network, or None where its weights are built in or $FRAMELIFT_TEST_DATA does not lead to one."""
     root = os.environ.get("FRAMELIFT_TEST_DATA")
-    path = pathlib.Path(root or "", "weights", NETWORKS[name][1])
-    return path if root and path.exists() else None
+    path = pathlib.Path(root or "", "weights", CHECKPOINT)
+    return path if name == "animevideov3" and root and path.exists() else None
 
 
 def build(name, weights):
-    """The network in eval mode, with the weights of a file, or with random ones that keep the signal's size where `weights` is None."""
+    """The network in eval mode, with the weights of a file, or with random ones that keep the signal's size where `weights` is None; what is
+    built into framelift has the weights that it has there."""
+    if name != "animevideov3":
+        return LiftStep(name).eval().requires_grad_(False)
     torch.manual_seed(1)
-    network = NETWORKS[name][0]().eval()
+    network = Compact().eval()
     if weights is None:
         for module in network.modules():
             if isinstance(module, nn.Conv2d):

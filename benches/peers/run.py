@@ -23,7 +23,7 @@ import report
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-MODELS = ("animevideov3", "lift-x4", "lift-x2")
+MODELS = ("animevideov3", "lift-x4", "lift-fast-x4", "lift-x2")
 PEERS = tuple(engines.SETTINGS)
 # Settings this close to an engine's best in the trial go on to the measurement, at most two.
 CLOSE = 1.05

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes the virtual environment of the peers: $VENV, by default .venv in the repository's root. Wants Python 3.11, a C and a C++ compiler, ldd.
+# Makes the virtual environment of the peers: $VENV, by default .venv in the repository's root. Wants Python 3.11 or newer, a C and a C++ compiler, ldd.
 # $REQUIREMENTS and $IMPORTS make another one with torch, such as that of training/.
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 venv=${VENV:-$here/../../.venv}
 
-"${PYTHON:-python3.11}" -m venv "$venv"
+"${PYTHON:-python3}" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --no-deps --requirement "${REQUIREMENTS:-$here/requirements.txt}"
 
 # torch links CUDA's large libraries although nothing on a CPU calls them: empty stand-ins take their place, and functions are looked up
