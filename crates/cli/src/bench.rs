@@ -23,9 +23,10 @@ pub(crate) fn bench(args: &Bench) -> Result<(), Failure> {
         models.push(Model::open(file)?);
     }
     if models.is_empty() {
-        for name in ["lift-x4", "lift-x2"] {
+        for name in Model::names() {
             models.push(Model::named(name)?);
         }
+        models.retain(|model| model.descriptor().is_some());
     }
     let device = upscale::device(&args.compute)?;
     let engine = device.engine()?;

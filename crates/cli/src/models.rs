@@ -106,7 +106,7 @@ fn add(file: &Path, overwrite: bool) -> Result<(), Failure> {
 }
 
 fn remove(name: &str) -> Result<(), Failure> {
-    if Model::names().contains(&name) || name == "lift" {
+    if Model::is_reserved(name) {
         let message = format!("{name} is built in and cannot be removed");
         return Err(Failure::Command(framelift::ErrorKind::Usage, message));
     }

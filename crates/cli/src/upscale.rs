@@ -9,7 +9,7 @@ use std::time::Duration;
 use framelift::media::Output;
 use framelift::{
     Batch, BatchError, BatchFilm, CancelToken, CopyPolicy, DeviceOptions, Error, ErrorKind, Model, PartSpec, Place,
-    Precision, ReadOptions, Target, Upscaler, WindowOptions, WriteOptions, output_beside,
+    Precision, ReadOptions, Target, Tier, Upscaler, WindowOptions, WriteOptions, output_beside,
 };
 
 use crate::args::{Compute, Keeping, PrecisionChoice, Upscale};
@@ -122,6 +122,7 @@ fn names_a_film(output: &str) -> bool {
 #[derive(Clone)]
 pub(crate) struct Settings {
     model: Option<Model>,
+    tier: Tier,
     label: String,
     write: WriteOptions,
     read: ReadOptions,
@@ -135,7 +136,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     fn new(args: &Upscale) -> Result<Self, Failure> {
-        let model = model(args)?;
+        let (model, tier) = (model(args)?, tier(args));
         let write = WriteOptions {
             codec: args.codec.clone(),
             crf: args.crf,
@@ -153,8 +154,9 @@ impl Settings {
         let mut device = device(&args.compute)?;
         device.memory_limit_bytes = args.memory;
         Ok(Self {
-            label: model.as_ref().map_or("lift", Model::name).to_owned(),
+            label: model.as_ref().map_or(tier.name(), Model::name).to_owned(),
             model,
+            tier,
             write,
             read,
             device,
@@ -191,6 +193,7 @@ impl Settings {
             .device(self.device.clone())
             .read(self.read.clone())
             .write(self.write.clone())
+            .tier(self.tier)
             .resume(!self.keeping.no_resume)
             .fresh(self.keeping.fresh);
         if let Some(frames) = self.keeping.piece {
@@ -240,6 +243,12 @@ pub(crate) fn run_until_interrupt<T: Send + 'static>(
     wait.recv().unwrap_or(Finished::Panicked)
 }
 
+/// The built-in models to choose from where [`model`] finds none.
+fn tier(args: &Upscale) -> Tier {
+    args.model.as_deref().and_then(Tier::named).unwrap_or_default()
+}
+
+/// The model that is asked for, if it is not left to the film.
 fn model(args: &Upscale) -> Result<Option<Model>, Failure> {
     let installed = args.model.as_deref().and_then(Model::installed);
     let file = args.weights.as_deref().or(installed.as_ref().map(|there| there.file.as_path()));
@@ -250,7 +259,8 @@ fn model(args: &Upscale) -> Result<Option<Model>, Failure> {
             return Err(Failure::Command(ErrorKind::Usage, message.into()));
         }
         (Some(file), None, None) => Some(Model::open(file)?),
-        (_, None, Some("lift") | None) => None,
+        (_, None, None) => None,
+        (_, None, Some(name)) if Tier::named(name).is_some() => None,
         (_, None, Some(name)) => Some(Model::named(name)?),
     };
     match (model, args.cleaning_threshold) {

@@ -205,7 +205,7 @@ impl ModelFolder {
         let Some((name, file_name)) = model_name(file).zip(file.file_name()) else {
             return Err(InstallError::Name { file: file.to_owned() });
         };
-        if Model::names().contains(&name.as_str()) || name == "lift" {
+        if Model::is_reserved(&name) {
             return Err(InstallError::Reserved { file: file.to_owned(), name });
         }
         let kept = |c: char| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '-' };

@@ -32,6 +32,7 @@ pub use framelift_media::{
     Chapter, Combing, CopyKind, CopyPolicy, Deinterlace, Deinterlacing, Filter, Input, MediaInfo, ReadOptions,
     StreamInfo, StreamKind, VideoInfo, WriteOptions, discard_partial_outputs, probe,
 };
+pub use framelift_nets::builtin::Tier;
 pub use framelift_nets::{Descriptor, FeatureId, FeatureStore, MemoryStore, Network, Reach};
 pub use framelift_pipeline::{
     CancelToken, DEFAULT_BODY, DEFAULT_CONTEXT, DEFAULT_FADE, Event, ExpectedDisk, JobStatus, Offload, PartSpec, Plan,

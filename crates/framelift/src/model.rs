@@ -7,7 +7,8 @@ use std::sync::Arc;
 use framelift_engine::{Engine, Precision};
 use framelift_frame::Size;
 use framelift_media::Filter;
-use framelift_nets::{Checkpoint, CheckpointError, Descriptor, Detected, Network, builtin, detect};
+use framelift_nets::builtin::{self, Tier};
+use framelift_nets::{Checkpoint, CheckpointError, Descriptor, Detected, Network, detect};
 
 use crate::{DeviceOptions, Error, ErrorKind, Installed, ModelFolder};
 
@@ -85,10 +86,12 @@ impl ModelError {
 }
 
 impl Model {
-    /// The largest height at which the default model is the ×4 one.
+    /// The most lines of a film that is made four times as large where no size is asked for.
     pub const X4_LINES: u32 = 576;
+    /// The most lines of a film that is made three times as large where no size is asked for.
+    pub const X3_LINES: u32 = 720;
 
-    /// A model at hand: one of [`Model::names`], `lift` for `lift-x4`, or a checkpoint
+    /// A model at hand: one of [`Model::names`], a [`Tier`]'s name for its model of ×4, or a checkpoint
     /// that is installed in [`ModelFolder::of_user`].
     ///
     /// # Errors
@@ -97,7 +100,7 @@ impl Model {
         if let Some((_, filter, _)) = FILTERS.iter().find(|(known, ..)| *known == name) {
             return Ok(Self { name: name.to_owned(), kind: Kind::Resample(*filter), identity: name.to_owned() });
         }
-        let full = if name == "lift" { "lift-x4" } else { name };
+        let full = Tier::named(name).and_then(|tier| tier.model(4)).map_or(name, |model| model.name);
         let Some(checkpoint) = builtin::checkpoint(full) else {
             return match Self::installed(name) {
                 Some(found) => {
@@ -169,13 +172,30 @@ impl Model {
         Ok(Self { name, kind, identity: identity(checkpoint) })
     }
 
-    /// The built-in model for films of a size: ×4 up to [`Model::X4_LINES`] lines, ×2 above.
+    /// The built-in model of a tier for films of size `input`: where a size of the `output` is asked for, the one of the least
+    /// scale that reaches it; else ×4 up to [`Model::X4_LINES`] lines, ×3 up to [`Model::X3_LINES`], ×2 above.
     ///
     /// # Errors
     /// None as long as the program is whole.
-    pub fn default_for(size: Size) -> Result<Self, Error> {
-        let small = size.width.min(size.height) <= Self::X4_LINES;
-        Self::named(if small { "lift-x4" } else { "lift-x2" })
+    pub fn built_in(tier: Tier, input: Size, output: Option<Size>) -> Result<Self, Error> {
+        let scale = match output {
+            Some(output) => {
+                let reaches = |scale: u32| output.width <= scale * input.width && output.height <= scale * input.height;
+                [2, 3].into_iter().find(|&scale| reaches(scale)).unwrap_or(4)
+            }
+            None => match input.width.min(input.height) {
+                ..=Self::X4_LINES => 4,
+                ..=Self::X3_LINES => 3,
+                _ => 2,
+            },
+        };
+        Self::named(tier.model(scale).map_or(tier.name(), |model| model.name))
+    }
+
+    /// Whether a name is the program's own, and no checkpoint may have it.
+    #[must_use]
+    pub fn is_reserved(name: &str) -> bool {
+        Self::names().contains(&name) || Tier::named(name).is_some()
     }
 
     /// Its name, or the file's without folder and extension.
@@ -289,4 +309,40 @@ fn wdn_sibling(file: &Path) -> Result<PathBuf, ModelError> {
     }
     let wanted = file.with_file_name(name.replacen("general-x4v3", "general-wdn-x4v3", 1));
     if wanted.exists() { Ok(wanted) } else { Err(ModelError::NoSibling { file: file.to_owned(), wanted }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_model_suits_film_and_target() {
+        let name = |tier: Tier, input: (u32, u32), output: Option<(u32, u32)>| {
+            let [input, output] =
+                [Some(input), output].map(|size| size.map(|(width, height)| Size::new(width, height)));
+            Model::built_in(tier, input.unwrap(), output).unwrap().name
+        };
+        // Without a size asked for, by the lines, of upright films too.
+        assert_eq!(name(Tier::Lift, (720, 576), None), "lift-x4");
+        assert_eq!(name(Tier::LiftFast, (576, 720), None), "lift-fast-x4");
+        assert_eq!(name(Tier::Lift, (1280, 720), None), "lift-x3");
+        assert_eq!(name(Tier::LiftFast, (1920, 1080), None), "lift-x2");
+        // With one, by what reaches it.
+        assert_eq!(name(Tier::Lift, (720, 480), Some((1440, 960))), "lift-x2");
+        assert_eq!(name(Tier::Lift, (720, 480), Some((1620, 1080))), "lift-x3");
+        assert_eq!(name(Tier::Lift, (720, 480), Some((2880, 1920))), "lift-x4");
+        assert_eq!(name(Tier::Lift, (1280, 720), Some((7680, 4320))), "lift-x4");
+        assert_eq!(name(Tier::Lift, (640, 480), Some((640, 1440))), "lift-x3");
+        assert_eq!(name(Tier::Lift, (720, 480), Some((360, 240))), "lift-x2");
+    }
+
+    #[test]
+    fn names_of_tiers_are_reserved_and_stand_for_a_model() {
+        assert_eq!(Model::named("lift").unwrap().name(), "lift-x4");
+        assert_eq!(Model::named("lift-fast").unwrap().name(), "lift-fast-x4");
+        for name in ["lift", "lift-fast", "lift-x2", "bicubic"] {
+            assert!(Model::is_reserved(name), "{name}");
+        }
+        assert!(!Model::is_reserved("realesr-animevideov3"));
+    }
 }

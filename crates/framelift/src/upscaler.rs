@@ -6,6 +6,7 @@ use std::sync::Arc;
 use framelift_engine::Engine;
 use framelift_frame::Size;
 use framelift_media::{CopyPolicy, Demuxer, Input, MediaInfo, Output, OutputVideo, ReadOptions, WriteOptions};
+use framelift_nets::builtin::Tier;
 use framelift_pipeline::{
     CancelToken, Event, Job, JobStatus, PartSpec, PipelineError, Resume, Summary, Target, Upscale, WindowOptions,
     default_limit_bytes, frames_in_part, least_outside_network_bytes, padded_size, run,
@@ -48,6 +49,7 @@ pub struct Upscaler {
     input: String,
     output: String,
     model: Option<Model>,
+    tier: Tier,
     target: Option<Target>,
     part: PartSpec,
     shots: bool,
@@ -68,6 +70,7 @@ impl Upscaler {
             input: input.into(),
             output: output.into(),
             model: None,
+            tier: Tier::default(),
             target: None,
             part: PartSpec::default(),
             shots: true,
@@ -81,10 +84,17 @@ impl Upscaler {
         }
     }
 
-    /// The model. By default the built-in one: ×4 for films of up to [`Model::X4_LINES`] lines, ×2 above.
+    /// The model. By default a built-in one that suits film and target: [`Model::built_in`].
     #[must_use]
     pub fn model(mut self, model: Model) -> Self {
         self.model = Some(model);
+        self
+    }
+
+    /// Which of the built-in models are chosen from where no model is given.
+    #[must_use]
+    pub fn tier(mut self, tier: Tier) -> Self {
+        self.tier = tier;
         self
     }
 
@@ -229,7 +239,11 @@ impl Upscaler {
 
     /// The model for frames of `size`.
     fn model_for(&self, size: Size) -> Result<Model, Error> {
-        self.model.clone().map_or_else(|| Model::default_for(size), Ok)
+        if let Some(model) = &self.model {
+            return Ok(model.clone());
+        }
+        let output = self.target.map(|target| target.resolve(size)).transpose()?;
+        Model::built_in(self.tier, size, output)
     }
 
     /// The size asked for.

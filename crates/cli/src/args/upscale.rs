@@ -27,9 +27,9 @@ pub(crate) struct Upscale {
     #[arg(short, long)]
     pub(crate) output: Option<String>,
 
-    /// A model at hand: lift, lift-x4, lift-x2, bicubic, lanczos, or one that was installed
-    /// (framelift models list)
-    /// [default: lift; ×4 up to 576 lines, ×2 above]
+    /// A model at hand: lift, lift-fast, bicubic, lanczos, or another that `framelift models list` shows; lift and lift-fast
+    /// stand for theirs of the least scale that gives the size asked for, and without one for ×4 up to 576 lines, ×3 up to
+    /// 720, ×2 above [default: lift]
     #[arg(short, long, conflicts_with = "weights", help_heading = "Model")]
     pub(crate) model: Option<String>,
 

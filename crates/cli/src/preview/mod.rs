@@ -10,7 +10,7 @@ use framelift::media::{Demuxer, Encoder, Input, MediaError, Muxer, Output, Outpu
 use framelift::quality::Film;
 use framelift::{
     CancelToken, CopyPolicy, DeviceOptions, Error, ErrorKind, Frame, MediaInfo, Model, PartSpec, Reach, ReadOptions,
-    Size, Summary, Target, Transfer, Upscaler, WriteOptions, output_beside,
+    Size, Summary, Target, Tier, Transfer, Upscaler, WriteOptions, output_beside,
 };
 
 use crate::args::Preview;
@@ -39,9 +39,11 @@ pub(crate) fn preview(args: &Preview) -> Result<(), Failure> {
     let read = ReadOptions { sequence_rate: args.frame_rate.unwrap_or((24, 1)), ..ReadOptions::default() };
     let info = framelift::probe(&Input::parse(&args.input)?, &read)?;
     let Some((_, video)) = info.video_stream() else { return Err(no_video(&args.input)) };
-    let models = models(args, video.size)?;
+    let asked = args.size.or(args.scale.map(Target::Scale));
+    let due = asked.map(|target| target.resolve(video.size)).transpose().map_err(framelift::Error::from)?;
+    let models = models(args, video.size, due)?;
     let scale = models.iter().map(|(_, model)| model.scale()).max().unwrap_or(1);
-    let target = args.size.or(args.scale.map(Target::Scale)).unwrap_or(Target::Scale(f64::from(scale)));
+    let target = asked.unwrap_or(Target::Scale(f64::from(scale)));
     let destination = Destination::new(args)?;
     let parts = models.iter().map(|(_, model)| Part::new(args, &destination, model, &info)).collect();
 
@@ -80,12 +82,16 @@ pub(crate) fn preview(args: &Preview) -> Result<(), Failure> {
     ended
 }
 
-/// The models and what they are called: bicubic first, the yardstick.
-fn models(args: &Preview, size: Size) -> Result<Vec<(String, Model)>, Failure> {
+/// The models and what they are called: bicubic first, the yardstick. Those built in suit frames of `size` that are to
+/// become of size `due`.
+fn models(args: &Preview, size: Size, due: Option<Size>) -> Result<Vec<(String, Model)>, Failure> {
     let mut models = vec![("bicubic".to_owned(), Model::named("bicubic")?)];
     for name in &args.model {
         if name != "bicubic" {
-            let model = if name == "lift" { Model::default_for(size)? } else { Model::named(name)? };
+            let model = match Tier::named(name) {
+                Some(tier) => Model::built_in(tier, size, due)?,
+                None => Model::named(name)?,
+            };
             models.push((model.name().to_owned(), model));
         }
     }
@@ -94,7 +100,7 @@ fn models(args: &Preview, size: Size) -> Result<Vec<(String, Model)>, Failure> {
         models.push((model.name().to_owned(), model));
     }
     if models.len() == 1 {
-        let model = Model::default_for(size)?;
+        let model = Model::built_in(Tier::default(), size, due)?;
         models.push((model.name().to_owned(), model));
     }
     if models.len() > MOST_PICTURES {

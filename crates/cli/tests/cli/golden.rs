@@ -74,8 +74,9 @@ fn golden_cases_of_one_frame_networks() {
 
 #[test]
 fn golden_cases_of_the_built_in_networks() {
-    check("lift_x2", &["--model", "lift-x2"]);
-    check("lift_x4", &["--model", "lift-x4"]);
+    for name in ["lift-x4", "lift-fast-x4", "lift-x3", "lift-x2"] {
+        check(&name.replace('-', "_"), &["--model", name]);
+    }
 }
 
 #[test]

@@ -79,13 +79,10 @@ fn compact() {
 }
 
 #[test]
-fn lift_x2() {
-    check("lift_x2", &builtin::checkpoint("lift-x2").unwrap().unwrap());
-}
-
-#[test]
-fn lift_x4() {
-    check("lift_x4", &builtin::checkpoint("lift-x4").unwrap().unwrap());
+fn models_built_in() {
+    for name in builtin::names() {
+        check(&name.replace('-', "_"), &builtin::checkpoint(name).unwrap().unwrap());
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use framelift_engine::reference::ReferenceEngine;
 use framelift_engine::{Engine, HostTensor, Layout, Precision, Tensor};
-use framelift_nets::{Checkpoint, Descriptor, MemoryStore, Network, Reach, builtin, detect};
+use framelift_nets::builtin::{self, Tier};
+use framelift_nets::{Checkpoint, Descriptor, MemoryStore, Network, Reach, detect};
 use framelift_testkit::synth;
 
 use crate::counting::CountingEngine;
@@ -166,14 +167,34 @@ fn bytes_of_large_frames_are_those_taken() {
 
 #[test]
 fn the_built_in_models_are_whole_and_described() {
-    assert_eq!(builtin::names().collect::<Vec<_>>(), ["lift-x4", "lift-x2"]);
-    for (name, scale) in [("lift-x4", 4), ("lift-x2", 2)] {
-        let descriptor = detect(&builtin::checkpoint(name).unwrap().unwrap()).unwrap().descriptor().clone();
-        assert_eq!((descriptor.scale, descriptor.variant.as_str()), (scale, "32 channels, 2 blocks, along motion"));
+    assert_eq!(builtin::names().collect::<Vec<_>>(), ["lift-x4", "lift-fast-x4", "lift-x3", "lift-x2"]);
+    for model in builtin::BUILTINS {
+        let descriptor = detect(&builtin::checkpoint(model.name).unwrap().unwrap()).unwrap().descriptor().clone();
+        assert_eq!((descriptor.architecture, descriptor.scale), ("lift", model.scale), "{}", model.name);
+        assert!(descriptor.variant.ends_with("along motion"), "{}: {}", model.name, descriptor.variant);
         assert!(descriptor.purpose.contains("films"));
         assert!(descriptor.licence.unwrap().contains("MIT"));
+        // The work that each tier may take, of a frame of 320x180.
+        let gmac = descriptor.macs_per_pixel as f64 * 320.0 * 180.0 / 1e9;
+        let most = if model.tiers.contains(&Tier::LiftFast) { 5.0 } else { 18.0 };
+        println!("{}: {gmac:.2} GMAC", model.name);
+        assert!(gmac <= most, "{}: {gmac}", model.name);
     }
-    assert!(builtin::checkpoint("lift-x3").is_none());
+    assert!(builtin::checkpoint("lift-x5").is_none());
+}
+
+#[test]
+fn every_tier_has_a_model_of_every_scale() {
+    for tier in Tier::ALL {
+        assert_eq!(Tier::named(tier.name()), Some(tier));
+        for scale in [2, 3, 4] {
+            assert_eq!(tier.model(scale).map(|model| model.scale), Some(scale), "{}", tier.name());
+        }
+        assert!(tier.model(5).is_none());
+    }
+    assert_eq!(Tier::Lift.model(4).unwrap().name, "lift-x4");
+    assert_eq!(Tier::LiftFast.model(4).unwrap().name, "lift-fast-x4");
+    assert_eq!(Tier::named("lift-x4"), None);
 }
 
 /// The memory that a network says it needs is what it takes: enough, and not much more.
