@@ -183,11 +183,16 @@ impl Model {
                 let reaches = |scale: u32| output.width <= scale * input.width && output.height <= scale * input.height;
                 [2, 3].into_iter().find(|&scale| reaches(scale)).unwrap_or(4)
             }
-            None => match input.width.min(input.height) {
-                ..=Self::X4_LINES => 4,
-                ..=Self::X3_LINES => 3,
-                _ => 2,
-            },
+            None => {
+                let lines = input.width.min(input.height);
+                if lines <= Self::X4_LINES {
+                    4
+                } else if lines <= Self::X3_LINES {
+                    3
+                } else {
+                    2
+                }
+            }
         };
         Self::named(tier.model(scale).map_or(tier.name(), |model| model.name))
     }
