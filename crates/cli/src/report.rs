@@ -165,11 +165,11 @@ impl Reporter {
     }
 
     fn started(&self, plan: &Plan) {
-        let Plan { input, output, frames, encoder, .. } = plan;
+        let Plan { model, input, output, frames, encoder, .. } = plan;
         match &self.mode {
             Mode::Bar(_) | Mode::Plain => {
                 let frames = frames.map_or_else(|| "frames".to_owned(), |n| format!("{n} frames"));
-                self.line(&format!("{input} -> {output}, {frames}, encoder {encoder}, {}", memory(plan)));
+                self.line(&format!("{input} -> {output}, {frames}, {model}, encoder {encoder}, {}", memory(plan)));
             }
             Mode::Json => {
                 let mut event = plan_json(plan);
@@ -323,7 +323,7 @@ impl Reporter {
 /// What a run is going to do.
 pub(crate) fn plan_json(plan: &Plan) -> Value {
     json!({
-        "input": plan.input.to_string(), "output": plan.output.to_string(),
+        "model": plan.model, "input": plan.input.to_string(), "output": plan.output.to_string(),
         "frames_total": plan.frames, "frames_before": plan.frames_before, "encoder": plan.encoder, "memory_bytes": plan.memory_bytes,
         "memory_limit_bytes": plan.memory_limit_bytes, "device_bytes": plan.device_bytes,
         "disk_bytes": plan.disk.map(|disk| [disk.calm_bytes, disk.restless_bytes]), "shots": plan.shots,

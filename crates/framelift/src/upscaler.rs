@@ -308,7 +308,6 @@ impl Upscaler {
         };
         let mut resume = self.resume.clone();
         if let Some(resume) = &mut resume {
-            model.name().clone_into(&mut resume.model);
             resume.key.insert("model".to_owned(), model.identity().to_owned());
             if let Upscale::Network(model) = &upscale {
                 // How many threads there are changes nothing but the time.
@@ -321,6 +320,7 @@ impl Upscaler {
             scratch_folder: scratch_folder(&self.output),
             output,
             write: self.write.clone(),
+            model: model.name().to_owned(),
             upscale,
             target,
             part: self.part,

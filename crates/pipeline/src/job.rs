@@ -18,6 +18,8 @@ pub struct Job {
     pub output: Output,
     /// How it is written. The run sets its trimming and its filter.
     pub write: WriteOptions,
+    /// What people call that which makes the pixels.
+    pub model: String,
     /// What makes the pixels.
     pub upscale: Upscale,
     /// The size of the result.
@@ -162,6 +164,8 @@ pub enum Event {
 /// What a run is going to do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
+    /// The model's name.
+    pub model: String,
     /// Size of the film's frames.
     pub input: Size,
     /// Size of the result's frames.

@@ -60,6 +60,7 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         mut input,
         output,
         mut write,
+        model,
         upscale,
         target,
         part,
@@ -94,7 +95,8 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         piece_frames.unwrap_or_else(|| borders::piece_frames(network.as_ref(), video.size, video.average_frame_rate));
     let mut work = match &resume {
         Some(resume) => {
-            let settings = Settings { video: &wanted, write: &write, part, shots, windows, piece_frames };
+            let settings =
+                Settings { model: &model, video: &wanted, write: &write, part, shots, windows, piece_frames };
             let work = Work::open(resume, &input, &output, &settings, total)?;
             if work.is_none() && output != Output::Stdout {
                 on_event(Event::Notice(format!(
@@ -165,6 +167,7 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     // Making the network ready took more than it keeps.
     trim_heap();
     on_event(Event::Started(Plan {
+        model,
         input: video.size,
         output: size,
         frames: total,

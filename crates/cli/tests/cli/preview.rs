@@ -62,13 +62,13 @@ fn a_piece_from_the_middle_beside_the_yardstick() {
 fn one_picture_of_several_models() {
     let folder = tempfile::tempdir().unwrap();
     five_seconds(&folder.path().join("film.mkv"));
-    let models = ["-m", "lift-x2", "-m", "lanczos", "-m", "lift"];
+    let models = ["-m", "lift-x4", "-m", "lanczos", "-m", "lift"];
     let arguments = ["film.mkv", "--at", "2.0", "-o", "picture.png", "--size", "96x64", "--progress", "json"];
     let (code, told) = preview(folder.path(), &[&arguments[..], &models].concat());
     assert_eq!(code, 0, "{told}");
     assert_eq!(names(folder.path()), ["film.mkv", "picture.png"]);
     let last: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
-    assert_eq!(last["models"], serde_json::json!(["bicubic", "lift-x2", "lanczos", "lift-x4"]));
+    assert_eq!(last["models"], serde_json::json!(["bicubic", "lift-x4", "lanczos", "lift-x2"]));
     let (size, samples) = png(&folder.path().join("picture.png"));
     assert_eq!(size, Size::new(2 * 96 + 4, 2 * 64 + 4));
 

@@ -99,6 +99,27 @@ fn any_size_by_any_model() {
 }
 
 #[test]
+fn the_model_built_in_is_that_of_the_least_scale_that_reaches_the_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in.mkv"), folder.path().join("out.mkv"));
+    film(&input, variable_rate(2));
+    for (options, model) in [
+        (&[][..], "lift-x4"),
+        (&["--scale", "2"], "lift-x2"),
+        (&["--model", "lift", "--scale", "2.5"], "lift-x3"),
+        (&["--model", "lift-fast"], "lift-fast-x4"),
+        (&["--model", "lift-fast", "--size", "64p"], "lift-x2"),
+    ] {
+        let mut command = framelift();
+        command.arg("upscale").arg(&input).arg("-o").arg(&output).args(["--overwrite", "--progress", "plain"]);
+        let run = command.args(["--preset", "ultrafast"]).args(options).output().unwrap();
+        let told = stderr(&run);
+        assert!(run.status.success(), "{options:?}: {told}");
+        assert!(told.contains(&format!(" frames, {model}, encoder")), "{options:?}: {told}");
+    }
+}
+
+#[test]
 fn y4m_through_pipes() {
     let folder = tempfile::tempdir().unwrap();
     let (input, output) = (folder.path().join("in.mkv"), folder.path().join("out.mkv"));

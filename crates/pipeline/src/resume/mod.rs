@@ -48,8 +48,6 @@ pub const NUMERICS: u32 = 1;
 pub struct Resume {
     /// What the model's results depend on, by names that people know: checkpoint, engine, precision.
     pub key: BTreeMap<String, String>,
-    /// The model's name.
-    pub model: String,
     /// Forget what was done before.
     pub fresh: bool,
     /// Frames of a piece; `None` for as many as make about a minute's work.
@@ -67,8 +65,9 @@ pub(crate) fn copied_bytes(input: &Demuxer) -> u64 {
     std::fs::metadata(input.input().to_string()).map_or(0, |metadata| metadata.len())
 }
 
-/// What the bytes of a job's output depend on, beside the model.
+/// What the bytes of a job's output depend on, beside the model, and the model's name.
 pub(crate) struct Settings<'a> {
+    pub(crate) model: &'a str,
     pub(crate) video: &'a OutputVideo,
     pub(crate) write: &'a WriteOptions,
     pub(crate) part: PartSpec,
@@ -131,7 +130,7 @@ impl Work {
             format: FORMAT,
             input: input.input().to_string(),
             output: output.to_string(),
-            model: resume.model.clone(),
+            model: settings.model.to_owned(),
             frames,
             key,
             encoder: Hash::default(),
