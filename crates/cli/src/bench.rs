@@ -51,7 +51,8 @@ pub(crate) fn bench(args: &Bench) -> Result<(), Failure> {
     for model in &models {
         for &size in &args.input {
             for &precision in &precisions {
-                let result = measure(args, &engine, model, size, precision)?;
+                // An engine of its own, whose highest memory is that of this measurement.
+                let result = measure(args, &device.engine()?, model, size, precision)?;
                 if !args.json {
                     out(&row(&result));
                 }
