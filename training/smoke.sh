@@ -35,6 +35,8 @@ small="--channels 16 --blocks 1 --batch 2 --count 4 --patch 32"
 "$PYTHON" train.py --data "$scratch/data" --out "$scratch/run" --minutes 0.3 --resume $small
 "$PYTHON" evaluate.py --run "$scratch/run" --truth "$scratch/films/bars.mkv" --frames 4 --crf 23
 "$PYTHON" export.py --run "$scratch/run" --data "$scratch/data" --out "$scratch/lift.safetensors" --golden "$scratch/golden.safetensors"
+"$PYTHON" train.py --data "$scratch/unpacked" --out "$scratch/grown" --minutes 0.05 --from "$scratch/lift.safetensors" $small --blocks 2
+"$PYTHON" evaluate.py --run "$scratch/lift.safetensors" --truth "$scratch/films/bars.mkv" --still 4
 "$PYTHON" - "$scratch" << 'CHECK'
 import json, sys
 from safetensors import safe_open
@@ -45,5 +47,5 @@ with safe_open(f"{sys.argv[1]}/lift.safetensors", "np") as file:
     metadata = file.metadata()
     assert metadata["architecture"] == "lift" and "made by smoke.sh" in metadata["training_data"], metadata
     assert file.get_tensor("conv_out.weight").shape == (48, 16, 3, 3)
-print("training: prepared, trained, resumed, evaluated, exported")
+print("training: prepared, trained, resumed, evaluated, exported, grown")
 CHECK
