@@ -58,6 +58,7 @@ fn networks_take_what_plans_say() {
     let made = |name, arrays| Checkpoint::from_bytes(name, &synth::to_safetensors(arrays)).unwrap();
     let checkpoints = [
         (builtin::checkpoint("lift-x4").unwrap().unwrap(), 96),
+        (builtin::checkpoint("lift-fast-x4").unwrap().unwrap(), 96),
         (made("compact", &synth::compact(32, 2, 4)), 64),
         (made("rrdbnet", &synth::rrdbnet(32, 16, 1, 4)), 48),
         (made("basicvsr", &synth::basicvsr(16, 1)), 64),
