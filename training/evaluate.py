@@ -45,11 +45,6 @@ def read_pictures(folder):
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
 
 
-def weights_of(run):
-    """The file to load of a training run's folder; a file is itself."""
-    return f"{run}/last.pt" if os.path.isdir(run) else run
-
-
 @torch.no_grad()
 def upscale(net, small, device="cpu"):
     """A shot `[time, 3, h, w]`, frame by frame."""
@@ -117,7 +112,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    net, saved = load(weights_of(args.run))
+    net, saved = load(args.run)
     for path in args.truth:
         truth = read_film(path, net.scale, 1 if args.still else args.frames)
         small = picture.to_8_bit(picture.shrink(truth, net.scale)).float() / 255

@@ -51,7 +51,7 @@ def main():
     parser.add_argument("--score", action="append", default=[], help="a line of results for the metadata")
     parser.add_argument("--golden", help="also write golden vectors")
     args = parser.parse_args()
-    net, saved = load(f"{args.run}/last.pt")
+    net, saved = load(args.run)
     net.half().float()
     # The name tells framelift that neighbours and hidden state are brought along the motion.
     first = "conv_aligned" if net.motion else "conv_in"

@@ -4,6 +4,8 @@ The formulas are in `crates/nets/src/lift/mod.rs`, which runs what is trained he
 Frames are RGB in [0, 1], `[batch, 3, height, width]`.
 """
 
+import os
+
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
@@ -46,7 +48,7 @@ class Lift(nn.Module):
         """The frame `now` enlarged, and the hidden state after it."""
         if self.motion:
             flow_before, flow_after = flows(now, (before, after))
-            before, after = warp(before, flow_before), warp(after, flow_after)
+            before, after = (warp(x, flow).to(now.dtype) for x, flow in ((before, flow_before), (after, flow_after)))
             hidden = warp(hidden, flow_before)
         f = leaky(self.conv_in(torch.cat([before, now, after, hidden.to(now.dtype)], 1)))
         for a, b in self.body:
@@ -95,8 +97,9 @@ class Lift(nn.Module):
 
 
 def load(path, device="cpu"):
-    """The network of a training run's `last.pt`, with its averaged weights, or of a safetensors file that `export.py` wrote; and what
-    the run says of itself: its `step` and the seconds `spent`."""
+    """The network of a training run, its folder or the `last.pt` in it, with its averaged weights, or of a safetensors file that
+    `export.py` wrote; and what the run says of itself: its `step` and the seconds `spent`."""
+    path = os.path.join(path, "last.pt") if os.path.isdir(path) else path
     if path.endswith(".safetensors"):
         with safe_open(path, "pt") as file:
             metadata, tensors = file.metadata(), {name: file.get_tensor(name).float() for name in file.keys()}

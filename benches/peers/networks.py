@@ -48,22 +48,26 @@ class LiftStep(nn.Module):
         return self.network.step(before, now, after, hidden)
 
 
-# Those built into framelift, and animevideov3, whose checkpoint is looked for below $FRAMELIFT_TEST_DATA/weights.
-NAMES = ("animevideov3", "lift-x4", "lift-fast-x4", "lift-x2")
+# The checkpoint of animevideov3, below $FRAMELIFT_TEST_DATA/weights.
 CHECKPOINT = "realesr-animevideov3-fp32.safetensors"
+
+
+def is_built_in(name):
+    """Whether the weights are framelift's own."""
+    return name != "animevideov3"
 
 
 def checkpoint(name):
     """The checkpoint of a network, or None where its weights are built in or $FRAMELIFT_TEST_DATA does not lead to one."""
     root = os.environ.get("FRAMELIFT_TEST_DATA")
     path = pathlib.Path(root or "", "weights", CHECKPOINT)
-    return path if name == "animevideov3" and root and path.exists() else None
+    return path if not is_built_in(name) and root and path.exists() else None
 
 
 def build(name, weights):
     """The network in eval mode, with the weights of a file, or with random ones that keep the signal's size where `weights` is None; what is
     built into framelift has the weights that it has there."""
-    if name != "animevideov3":
+    if is_built_in(name):
         return LiftStep(name).eval().requires_grad_(False)
     torch.manual_seed(1)
     network = Compact().eval()
@@ -83,7 +87,7 @@ def inputs(name, network, width_px, height_px):
     wave = torch.stack([torch.sin(x / 7 + y / 11), torch.cos(x / 5 - y / 13), torch.sin(x * y / 997)]) * 0.4 + 0.5
     film = (wave + 0.05 * torch.randn(wave.shape, generator=torch.Generator().manual_seed(2))).clamp(0, 1)[None]
     before, now, after = (film[..., i : i + width_px].contiguous() for i in range(3))
-    if name == "animevideov3":
+    if not is_built_in(name):
         return [now]
     _, hidden = network(before, before, now, torch.zeros(1, 32, height_px, width_px))
     return [before, now, after, hidden]

@@ -43,7 +43,7 @@ def main(name, size, case_dir):
         output_names=[key for key in tensors if key.startswith("out")],
     )
     # ncnn's graph holds no sizes; pnnx runs the network a few times, which a small input makes quick. Warps hold sizes in spite of that.
-    small = [t[..., :48, :64].contiguous() for t in inputs] if name == "animevideov3" else inputs
+    small = [t[..., :48, :64].contiguous() for t in inputs] if not networks.is_built_in(name) else inputs
     pnnx.export(network, str(case_dir / "network.pt"), tuple(small), fp16=False, check_trace=False)
 
     case = {
@@ -51,7 +51,7 @@ def main(name, size, case_dir):
         "width": width_px,
         "height": height_px,
         "macs": networks.macs_per_frame(network, width_px, height_px),
-        "weights": checkpoint.name if checkpoint else "random" if name == "animevideov3" else "built in",
+        "weights": "built in" if networks.is_built_in(name) else checkpoint.name if checkpoint else "random",
     }
     (case_dir / "case.json").write_text(json.dumps(case))
     print("\n" + json.dumps(case), flush=True)
