@@ -21,7 +21,8 @@ use framelift_engine::{
 };
 use framelift_frame::{Frame, Timestamp};
 
-use crate::device::{self, GpuInfo, GpuKind, Health, said};
+use crate::device::{self, GpuBackend, GpuInfo, GpuKind, Health, said};
+use crate::kernels::product::MatrixSize;
 use crate::map::{Map, decode, encode, pack, read, unpack};
 use crate::pool::{GAPS_SIXTEENTHS, Pool};
 use crate::read::Read;
@@ -48,6 +49,14 @@ pub struct GpuOptions {
     pub memory_limit_bytes: Option<usize>,
     /// Whether the shapes of kernels are measured.
     pub tuning: Tuning,
+    /// Whether convolutions of f16 maps run on the device's matrix cores, where it has them.
+    pub matrix_cores: bool,
+}
+
+/// Whether matrix cores are to be used: unless the environment variable `FRAMELIFT_GPU_MATRIX_CORES` says `off`.
+#[must_use]
+pub fn matrix_cores_from_env() -> bool {
+    std::env::var_os("FRAMELIFT_GPU_MATRIX_CORES").is_none_or(|value| value != "off")
 }
 
 /// An engine on a GPU, through the runtime `R`.
@@ -62,6 +71,8 @@ pub struct GpuEngine<R: Runtime> {
     has_f16: bool,
     /// Whether it adds in f64.
     has_f64: bool,
+    /// The matrices that its cores for them multiply, if it has such and they are to be used.
+    matrix: Option<MatrixSize>,
     /// Whether it is a program that stands in for a card.
     is_software: bool,
     tuner: Tuner,
@@ -112,6 +123,7 @@ impl<R: Runtime> GpuEngine<R> {
             own_memory_bytes: own_memory_bytes(options),
             has_f16: supports(FloatKind::F16),
             has_f64: supports(FloatKind::F64),
+            matrix: matrix_size(&client).filter(|_| options.matrix_cores && info.backend == GpuBackend::Vulkan),
             is_software,
             tuner: Tuner::new(&options.tuning, info, is_software),
             client,
@@ -166,6 +178,24 @@ impl<R: Runtime> GpuEngine<R> {
         self.check_precision(precision)?;
         Ok(Map::filled(&self.pool, shape, precision, pack(shape, precision.bytes(), plain))?.finish())
     }
+}
+
+/// The largest matrices of f16 that the device multiplies and sums in f32, of the sizes that kernels can be made for.
+fn matrix_size<R: Runtime>(client: &ComputeClient<R>) -> Option<MatrixSize> {
+    let of = |kind| ElemType::Float(kind).into();
+    let (half, single) = (of(FloatKind::F16), of(FloatKind::F32));
+    let known = |side: u32| [8, 16].contains(&side);
+    let sizes = client.properties().features.matmul.cmma.iter().filter(|config| {
+        config.a_type == half
+            && config.b_type == half
+            && config.cd_type == single
+            && [config.m, config.n, config.k].into_iter().all(known)
+    });
+    sizes.max_by_key(|config| config.m * config.n * config.k).map(|config| MatrixSize {
+        pixels: config.m as usize,
+        outputs: config.n as usize,
+        channels: config.k as usize,
+    })
 }
 
 /// The limit on the device's own memory, if it has one.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use cache::Cache;
 
 use crate::GpuInfo;
-use crate::kernels::product::Block;
+use crate::kernels::product::{Block, MatrixSize};
 
 /// Whether the shapes of kernels are measured, and where what was found is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +72,26 @@ pub(crate) fn shapes(output_vectors: usize, is_software: bool) -> &'static [Shap
         _ if is_software => &[[16, 1, 16, 4], [8, 2, 16, 4]],
         _ => &[[8, 2, 16, 8], [16, 1, 16, 8], [8, 2, 32, 4], [16, 1, 16, 4]],
     }
+}
+
+/// Likewise for as many outputs in matrices of the size, with planes of `plane_units` units: of those at most, and at least,
+/// that a plane has on the device. What a driver takes for a kernel it does not say.
+pub(crate) fn shapes_of_matrices(
+    outputs: usize,
+    matrix: MatrixSize,
+    plane_units: (usize, usize),
+    is_software: bool,
+) -> Vec<Shape> {
+    let (most, least) = plane_units;
+    // Outputs of a cube.
+    let matrices = if is_software { 2 } else { 64 / matrix.outputs };
+    let matrices = outputs.div_ceil(matrix.outputs).min(matrices);
+    if is_software {
+        // The second is for tests: as where planes are larger than was counted on.
+        return vec![[most, matrices, 4, 1], [most / 2, matrices, 4, 1]];
+    }
+    let shapes = [[most, matrices, 4, 2], [most, matrices, 4, 4], [most, matrices, 8, 2], [most, matrices, 4, 1]];
+    shapes.into_iter().chain((least < most).then_some([least, matrices, 4, 2])).collect()
 }
 
 /// What an engine knows of its card.

@@ -258,7 +258,7 @@ mod gpu {
     use std::sync::Arc;
 
     use framelift_engine::Engine;
-    use framelift_engine_gpu::{GpuEngine, GpuError, GpuInfo, GpuOptions, Tuning};
+    use framelift_engine_gpu::{GpuEngine, GpuError, GpuInfo, GpuOptions, Tuning, matrix_cores_from_env};
 
     use super::{Device, DeviceInfo};
     use crate::Error;
@@ -313,8 +313,13 @@ mod gpu {
             memory_limit_bytes
         };
         Ok(Arc::new(
-            GpuEngine::new(&GpuOptions { device: gpu, memory_limit_bytes, tuning: Tuning::from_env() })
-                .map_err(failed)?,
+            GpuEngine::new(&GpuOptions {
+                device: gpu,
+                memory_limit_bytes,
+                tuning: Tuning::from_env(),
+                matrix_cores: matrix_cores_from_env(),
+            })
+            .map_err(failed)?,
         ))
     }
 }

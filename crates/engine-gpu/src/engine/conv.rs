@@ -9,17 +9,20 @@ use framelift_engine::{Activation, Addend, Conv, ConvSpec, EngineError, Precisio
 use super::GpuEngine;
 use crate::NAME;
 use crate::kernels::conv::{Activation as Applied, Added, ConvPlan, ConvSizesLaunch};
-use crate::kernels::product::Block;
+use crate::kernels::product::{Block, MatrixSize};
 use crate::kernels::{self, LANES, Source};
 use crate::map::{Map, array, encode, read, storage_type, vectors};
 use crate::pool::Buffer;
 use crate::tuning;
 
-/// Width of every tile, in pixels.
+/// Width of a tile, in pixels; where matrix cores multiply it is that of their matrices.
 const TILE_WIDTH: usize = 16;
 
 /// Vectors of input channels that are in shared memory at once, at most.
 const CHUNK: usize = 4;
+
+/// The same for matrix cores, which take them faster, and for software that stands in for a card.
+const CHUNK_OF_MATRICES: [usize; 2] = [8, 1];
 
 /// A convolution's weights on the device, and the plan of the kernel but for what each call brings.
 pub(super) struct Prepared<R: Runtime> {
@@ -41,18 +44,22 @@ const LOOKS: usize = 2;
 pub(super) fn share(
     [columns, vectors, rows, pixels]: tuning::Shape,
     output_vectors: usize,
+    matrix: Option<MatrixSize>,
     is_software: bool,
 ) -> Block {
-    Block {
+    let mut block = Block {
         columns,
         rows,
         pixels,
         vectors,
-        chunk: CHUNK,
-        weight_vectors: output_vectors.next_multiple_of(columns * vectors),
+        chunk: if matrix.is_some() { CHUNK_OF_MATRICES[usize::from(is_software)] } else { CHUNK },
+        weight_vectors: 0,
         pixel_step: 0,
+        matrix,
         unrolled: !is_software,
-    }
+    };
+    block.weight_vectors = output_vectors.next_multiple_of(block.tile_vectors());
+    block
 }
 
 /// Vectors of outputs of a convolution, before the pixel shuffle.
@@ -62,9 +69,15 @@ fn output_vectors(spec: &ConvSpec) -> usize {
 }
 
 /// The plan for a convolution by blocks of `shape` in `shared_bytes` of shared memory, without the inputs' places.
-fn plan(spec: &ConvSpec, shared_bytes: usize, shape: tuning::Shape, is_software: bool) -> ConvPlan {
+fn plan(
+    spec: &ConvSpec,
+    shared_bytes: usize,
+    shape: tuning::Shape,
+    matrix: Option<MatrixSize>,
+    is_software: bool,
+) -> ConvPlan {
     let r = spec.pixel_shuffle;
-    let mut block = share(shape, output_vectors(spec), is_software);
+    let mut block = share(shape, output_vectors(spec), matrix, is_software);
     let output_vectors = vectors(spec.out_channels / (r * r));
     let mut first = 0;
     let source = |channels: &usize| {
@@ -73,7 +86,10 @@ fn plan(spec: &ConvSpec, shared_bytes: usize, shape: tuning::Shape, is_software:
         Source { half: false, slot: 0, first: first - count, count }
     };
     let sources: Vec<Source> = spec.in_channels.iter().map(source).collect();
-    block.chunk = block.chunk.min(first);
+    // Vectors of channels that are multiplied at once.
+    let depth = matrix.map_or(1, |matrix| matrix.channels / LANES);
+    block.chunk = block.chunk.min(first).next_multiple_of(depth);
+    let tile_width = matrix.map_or(TILE_WIDTH, |matrix| matrix.pixels);
     let activation = match spec.activation {
         Activation::None => Applied::None,
         Activation::Relu => Applied::Relu,
@@ -82,7 +98,7 @@ fn plan(spec: &ConvSpec, shared_bytes: usize, shape: tuning::Shape, is_software:
     let mut plan = ConvPlan {
         block,
         tile_height: 0,
-        tile_width: TILE_WIDTH,
+        tile_width,
         kernel: spec.kernel,
         stride: spec.stride,
         sources,
@@ -94,20 +110,25 @@ fn plan(spec: &ConvSpec, shared_bytes: usize, shape: tuning::Shape, is_software:
     };
     // Large kernels and strides have wide borders: fewer pixels then, or fewer channels at once.
     loop {
-        plan.tile_height = plan.block.tile_pixels() / TILE_WIDTH;
-        let bytes = plan.shared_vectors() * LANES * spec.precision.bytes();
-        if bytes <= shared_bytes || (plan.block.pixels == 1 && plan.block.chunk == 1) {
+        plan.tile_height = plan.block.tile_pixels() / tile_width;
+        let (pixels, chunk) = (plan.block.pixels, plan.block.chunk);
+        if shared(&plan, spec.precision) <= shared_bytes || (pixels == 1 && chunk == depth) {
             break;
         }
-        if plan.block.pixels > 2 || plan.block.chunk == 1 {
+        if pixels > 2 || chunk == depth {
             plan.block.pixels /= 2;
         } else {
-            plan.block.chunk -= 1;
+            plan.block.chunk -= depth;
         }
     }
-    let rows_apart = plan.block.rows / TILE_WIDTH * plan.stride;
+    let rows_apart = plan.block.rows / tile_width * plan.stride;
     plan.block.pixel_step = rows_apart * plan.halo_width() * plan.block.pixel_stride();
     plan
+}
+
+/// Bytes of shared memory of a cube whose tile has values of `precision`.
+fn shared(plan: &ConvPlan, precision: Precision) -> usize {
+    (plan.shared_vectors() * precision.bytes() + plan.staged_vectors() * Precision::F32.bytes()) * LANES
 }
 
 /// Where output `at` of the kernel's order, `[row offset][column offset][channel]`, is in the order of the weights.
@@ -172,39 +193,60 @@ impl<R: Runtime> GpuEngine<R> {
         spec.check(weights, bias)?;
         self.check_precision(spec.precision)?;
         self.check_precision(spec.output)?;
-        let shapes = self.shapes(spec);
+        let (shapes, matrix) = self.shapes(spec);
         let layer = format!(
-            "conv {} {} {} {} {}",
+            "{} {} {} {} {} {}",
+            if matrix.is_some() { "conv_in_matrices" } else { "conv" },
             spec.kernel,
             spec.stride,
             spec.in_channels.iter().map(|&channels| vectors(channels)).sum::<usize>().next_power_of_two().min(16),
             output_vectors(spec).next_power_of_two().min(32),
             spec.precision
         );
-        let shape = self.tuner.choose(&layer, &shapes, |shape| self.time(spec, shape).ok());
-        self.prepared_in(shape, spec, weights, bias)
+        let shape = self.tuner.choose(&layer, &shapes, |shape| self.time(spec, shape, matrix).ok());
+        self.prepared_in(shape, matrix, spec, weights, bias)
     }
 
     /// The shapes that a convolution may have on this device, the usual one first: all that sum its outputs in the same order.
-    fn shapes(&self, spec: &ConvSpec) -> Vec<tuning::Shape> {
+    /// And the matrices that it is summed in, where the device has cores for them.
+    fn shapes(&self, spec: &ConvSpec) -> (Vec<tuning::Shape>, Option<MatrixSize>) {
         let hardware = &self.client.properties().hardware;
-        let planned = |shape| plan(spec, hardware.max_shared_memory_size, shape, self.is_software);
-        let all = tuning::shapes(output_vectors(spec), self.is_software);
+        let shared_bytes = hardware.max_shared_memory_size;
+        let outputs = output_vectors(spec);
+        if let Some(matrix) = self.matrix.filter(|_| spec.precision == Precision::F16) {
+            let plane_units = (hardware.plane_size_max as usize, hardware.plane_size_min as usize);
+            let all = tuning::shapes_of_matrices(outputs * LANES, matrix, plane_units, self.is_software);
+            let usual = plan(spec, shared_bytes, all[0], Some(matrix), self.is_software);
+            if shared(&usual, spec.precision) <= shared_bytes
+                && usual.block.units() <= hardware.max_units_per_cube as usize
+            {
+                return (self.fitting(spec, &all, Some(matrix)), Some(matrix));
+            }
+        }
+        (self.fitting(spec, tuning::shapes(outputs, self.is_software), None), None)
+    }
+
+    /// The first of `all` shapes, and those that sum as it does and fit this device as they are.
+    fn fitting(&self, spec: &ConvSpec, all: &[tuning::Shape], matrix: Option<MatrixSize>) -> Vec<tuning::Shape> {
+        let hardware = &self.client.properties().hardware;
+        let planned = |shape| plan(spec, hardware.max_shared_memory_size, shape, matrix, self.is_software);
         let chunk = planned(all[0]).block.chunk;
         let fits = |shape: tuning::Shape| {
-            let block = planned(shape).block;
-            tuning::shape_of(&block) == shape
-                && block.chunk == chunk
-                && block.units() <= hardware.max_units_per_cube as usize
+            let plan = planned(shape);
+            tuning::shape_of(&plan.block) == shape
+                && plan.block.chunk == chunk
+                && plan.block.units() <= hardware.max_units_per_cube as usize
+                && shared(&plan, spec.precision) <= hardware.max_shared_memory_size
         };
         let others = all[1..].iter().copied().filter(|shape| fits(*shape));
         std::iter::once(all[0]).chain(others).collect()
     }
 
     /// How long a call takes in blocks of `shape`.
-    fn time(&self, spec: &ConvSpec, shape: tuning::Shape) -> Result<Duration, EngineError> {
+    fn time(&self, spec: &ConvSpec, shape: tuning::Shape, matrix: Option<MatrixSize>) -> Result<Duration, EngineError> {
         let (height, width) = MEASURED[usize::from(self.is_software)];
-        let conv = self.prepared_in(shape, spec, &vec![0.0; spec.weight_len()], &vec![0.0; spec.out_channels])?;
+        let conv =
+            self.prepared_in(shape, matrix, spec, &vec![0.0; spec.weight_len()], &vec![0.0; spec.out_channels])?;
         let zeros = |&channels: &usize| self.zeroed(Shape::new(height, width, channels), spec.precision);
         let inputs = spec.in_channels.iter().map(zeros).collect::<Result<Vec<_>, _>>()?;
         let inputs: Vec<&Tensor> = inputs.iter().collect();
@@ -227,11 +269,13 @@ impl<R: Runtime> GpuEngine<R> {
     fn prepared_in(
         &self,
         shape: tuning::Shape,
+        matrix: Option<MatrixSize>,
         spec: &ConvSpec,
         weights: &[f32],
         bias: &[f32],
     ) -> Result<Conv, EngineError> {
-        let plan = plan(spec, self.client.properties().hardware.max_shared_memory_size, shape, self.is_software);
+        let shared_bytes = self.client.properties().hardware.max_shared_memory_size;
+        let plan = plan(spec, shared_bytes, shape, matrix, self.is_software);
         let outputs = plan.block.weight_vectors * LANES;
         let slope = |out: usize| match &spec.activation {
             Activation::Leaky(slope) => *slope,
@@ -306,23 +350,42 @@ impl<R: Runtime> GpuEngine<R> {
             size(sum_height.div_ceil(plan.tile_height)),
             size(block.weight_vectors / block.tile_vectors()),
         );
+        let dim = CubeDim::new_2d(size(block.columns), size(block.rows));
+        let (weights, channels) = (weights()?, array(&prepared.channels, channels_len)?);
         // SAFETY: cubes cover the output, and units beyond it write nothing; inputs are read where the kernel has checked
         // that they are; weights and channels are as long as the plan says.
         unsafe {
-            kernels::conv::conv::launch_unchecked::<R>(
-                &self.client,
-                count,
-                CubeDim::new_2d(size(block.columns), size(block.rows)),
-                inputs.singles,
-                inputs.halves,
-                weights()?,
-                array(&prepared.channels, channels_len)?,
-                addend,
-                map.arg()?,
-                sizes,
-                plan,
-                [spec.precision, added_precision, spec.output].map(storage_type),
-            );
+            if block.matrix.is_some() {
+                kernels::conv::conv_in_matrices::launch_unchecked::<R>(
+                    &self.client,
+                    count,
+                    dim,
+                    inputs.singles,
+                    inputs.halves,
+                    weights,
+                    channels,
+                    addend,
+                    map.arg()?,
+                    sizes,
+                    plan,
+                    [added_precision, spec.output].map(storage_type),
+                );
+            } else {
+                kernels::conv::conv::launch_unchecked::<R>(
+                    &self.client,
+                    count,
+                    dim,
+                    inputs.singles,
+                    inputs.halves,
+                    weights,
+                    channels,
+                    addend,
+                    map.arg()?,
+                    sizes,
+                    plan,
+                    [spec.precision, added_precision, spec.output].map(storage_type),
+                );
+            }
         }
         Ok(map.finish())
     }

@@ -45,7 +45,7 @@ fn plan(spec: &DeformSpec, shared_bytes: usize, is_software: bool) -> DeformPlan
         Source { half: false, slot: 0, first: first - count, count }
     };
     let sources = spec.in_channels.iter().map(source).collect();
-    let mut block = share(tuning::shapes(output_vectors, is_software)[0], output_vectors, is_software);
+    let mut block = share(tuning::shapes(output_vectors, is_software)[0], output_vectors, None, is_software);
     block.pixels = block.pixels.min(4);
     let mut items = (CHUNK / group_vectors).max(1);
     let bytes =

@@ -1,8 +1,10 @@
 //! The convolution as an implicit matrix product, with everything that comes after it.
 //!
 //! A cube makes a tile of pixels for some of the outputs. Chunk after chunk of the input's channels, the pixels under the
-//! tile and its border come into shared memory, where every tap of the kernel finds them.
+//! tile and its border come into shared memory, where every tap of the kernel finds them. There are two ways to multiply
+//! them: [`conv`] in the arithmetic of each unit, and [`conv_in_matrices`] on matrix cores, for maps in f16.
 
+use cubecl::cmma::{self, Matrix, MatrixIdent, MatrixLayout};
 use cubecl::prelude::*;
 use half::f16;
 
@@ -31,7 +33,7 @@ pub(crate) enum Added {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ConvPlan {
     pub(crate) block: Block,
-    /// Pixels of a tile's side; `tile_width` divides `block.rows`.
+    /// Pixels of a tile's side; `tile_width` divides `block.rows`, and is the height of a matrix of pixels.
     pub(crate) tile_height: usize,
     pub(crate) tile_width: usize,
     pub(crate) kernel: usize,
@@ -61,6 +63,16 @@ impl ConvPlan {
     /// Vectors of shared memory.
     pub(crate) fn shared_vectors(&self) -> usize {
         self.halo_height() * self.halo_width() * self.block.pixel_stride()
+    }
+
+    /// Vectors of shared memory in which sums lie between matrices and units: a row of matrices of each plane.
+    pub(crate) fn staged_vectors(&self) -> usize {
+        self.block.matrix.map_or(0, |matrix| self.block.rows * matrix.pixels * self.staged_stride())
+    }
+
+    /// Vectors there from one pixel to the next: one more than it holds, so that neighbours lie in different banks.
+    pub(crate) fn staged_stride(&self) -> usize {
+        self.block.tile_vectors() + 1
     }
 
     /// Vectors of all inputs.
@@ -109,7 +121,6 @@ pub(crate) fn conv<C: Float, D: Float, O: Float>(
     let block = comptime!(plan.block);
     let taps = comptime!(plan.kernel * plan.kernel);
     let halo_width = comptime!(plan.halo_width());
-    let halo_pixels = comptime!(plan.halo_height() * plan.halo_width());
     let pixel_stride = comptime!(block.pixel_stride());
 
     let mut tile = SharedMemory::<V4<C>>::new(comptime!(plan.shared_vectors()));
@@ -126,37 +137,7 @@ pub(crate) fn conv<C: Float, D: Float, O: Float>(
     let first_output = CUBE_POS_Z as usize * comptime!(block.tile_vectors()) + UNIT_POS_X as usize;
 
     for chunk in 0..comptime!(plan.chunks()) {
-        let items = comptime!(halo_pixels * block.chunk);
-        for step in 0..comptime!(items.div_ceil(block.units())) {
-            let item = step * comptime!(block.units()) + UNIT_POS as usize;
-            if item < items {
-                let pixel = item / comptime!(block.chunk);
-                let vector = item % comptime!(block.chunk);
-                let row = i32::cast_from(tile_row * comptime!(plan.stride) + pixel / halo_width)
-                    - comptime!((plan.kernel / 2) as i32);
-                let column = i32::cast_from(tile_column * comptime!(plan.stride) + pixel % halo_width)
-                    - comptime!((plan.kernel / 2) as i32);
-                let mut value = V4::<C>::cast_from(V4::<f32>::new(0.0f32));
-                if row >= 0 && column >= 0 && row < i32::cast_from(sizes.height) && column < i32::cast_from(sizes.width)
-                {
-                    let position = row as usize * sizes.width as usize + column as usize;
-                    let global = chunk * comptime!(block.chunk) + vector;
-                    #[unroll]
-                    for n in 0..comptime!(plan.sources.len()) {
-                        let source = comptime!(plan.sources[n]);
-                        if global >= comptime!(source.first) && global < comptime!(source.first + source.count) {
-                            let at = position * comptime!(source.count) + (global - comptime!(source.first));
-                            if comptime!(source.half) {
-                                value = V4::<C>::cast_from(halves.index(comptime!(source.slot))[at]);
-                            } else {
-                                value = V4::<C>::cast_from(singles.index(comptime!(source.slot))[at]);
-                            }
-                        }
-                    }
-                }
-                tile[pixel * pixel_stride + vector] = value;
-            }
-        }
+        load_tile::<C>(&mut tile, singles, halves, &sizes, chunk, comptime!(plan.clone()));
         sync_cube();
 
         for tap in 0..taps {
@@ -167,58 +148,274 @@ pub(crate) fn conv<C: Float, D: Float, O: Float>(
         sync_cube();
     }
 
-    let shuffle = comptime!(plan.shuffle as u32);
-    let output_vectors = comptime!(plan.output_vectors);
-    let output_width = sizes.sum_width * shuffle;
-    let output_height = sizes.sum_height * shuffle;
     #[unroll]
     for pixel in 0..block.pixels {
         let row = (tile_row + unit_row + comptime!(pixel * (block.rows / plan.tile_width))) as u32;
         let column = (tile_column + unit_column) as u32;
-        if row < sizes.sum_height && column < sizes.sum_width {
-            #[unroll]
-            for n in 0..block.vectors {
-                let vector = first_output + comptime!(n * block.columns);
-                if vector < comptime!(plan.shuffle * plan.shuffle * plan.output_vectors) {
-                    let zero = V4::<f32>::new(0.0f32);
-                    let mut value = sums[comptime!(pixel * block.vectors + n)] + channels[vector];
-                    if comptime!(plan.activation == Activation::Relu) {
-                        value = select_many(value.less_than(zero), zero, value);
-                    }
-                    if comptime!(plan.activation == Activation::Slopes) {
-                        let slope = channels[comptime!(block.weight_vectors) + vector];
-                        value = select_many(value.less_than(zero), slope * value, value);
-                    }
-                    if comptime!(plan.scaled) {
-                        value *= V4::<f32>::new(sizes.scale);
-                    }
-                    let part = (vector / output_vectors) as u32;
-                    let channel = vector % output_vectors;
-                    let y = row * shuffle + part / shuffle;
-                    let x = column * shuffle + part % shuffle;
-                    let at = (y * output_width + x) as usize * output_vectors + channel;
-                    if comptime!(plan.added == Added::Same) {
-                        value += V4::<f32>::cast_from(addend[at]);
-                    }
-                    if comptime!(plan.added == Added::Nearest) {
-                        let from_y = y / (output_height / sizes.added_height);
-                        let from_x = x / (output_width / sizes.added_width);
-                        let from = (from_y * sizes.added_width + from_x) as usize * output_vectors + channel;
-                        value += V4::<f32>::cast_from(addend[from]);
-                    }
-                    if comptime!(plan.added == Added::Bilinear) {
-                        let factor = output_height / sizes.added_height;
-                        let (top, bottom, down) = between(y, factor, sizes.added_height);
-                        let (left, right, across) = between(x, factor, sizes.added_width);
-                        let width = sizes.added_width;
-                        let upper = line::<D>(addend, top * width, left, right, across, output_vectors, channel);
-                        let lower = line::<D>(addend, bottom * width, left, right, across, output_vectors, channel);
-                        value += upper * V4::<f32>::new(1.0f32 - down) + lower * V4::<f32>::new(down);
-                    }
-                    output[at] = V4::<O>::cast_from(value);
+        #[unroll]
+        for n in 0..block.vectors {
+            let vector = first_output + comptime!(n * block.columns);
+            let sum = sums[comptime!(pixel * block.vectors + n)];
+            finish::<D, O>(sum, row, column, vector, channels, addend, output, &sizes, comptime!(plan.clone()));
+        }
+    }
+}
+
+/// [`conv`] for maps in f16, whose products are summed in f32 on matrix cores.
+///
+/// A plane sums `block.vectors` matrices of outputs for each of `block.pixels` rows of pixels, and a cube has `block.rows`
+/// planes. A driver may run planes of another size than the plan counts on: what they do not reach at first, they do in
+/// further rounds.
+#[cube(launch_unchecked)]
+pub(crate) fn conv_in_matrices<D: Float, O: Float>(
+    singles: &Sequence<Array<V4<f32>>>,
+    halves: &Sequence<Array<V4<f16>>>,
+    weights: &Array<V4<f16>>,
+    channels: &Array<V4<f32>>,
+    addend: &Array<V4<D>>,
+    output: &mut Array<V4<O>>,
+    sizes: ConvSizes,
+    #[comptime] plan: ConvPlan,
+    #[define(D, O)] _types: [StorageType; 2],
+) {
+    let block = comptime!(plan.block);
+    let matrix = comptime!(block.matrix.expect("a plan for matrices"));
+    let (m, n, k) = comptime!((matrix.pixels, matrix.outputs, matrix.channels));
+    let halo_width = comptime!(plan.halo_width());
+    let pixel_stride = comptime!(block.pixel_stride());
+    let staged_stride = comptime!(plan.staged_stride());
+    let tile_vectors = comptime!(block.tile_vectors());
+
+    let mut tile = SharedMemory::<V4<f16>>::new(comptime!(plan.shared_vectors()));
+    let mut staged = SharedMemory::<V4<f32>>::new(comptime!(plan.staged_vectors()));
+
+    let tile_row = CUBE_POS_Y as usize * comptime!(plan.tile_height);
+    let tile_column = CUBE_POS_X as usize * comptime!(plan.tile_width);
+    let first_output = CUBE_POS_Z as usize * tile_vectors;
+    let planes = (CUBE_DIM / PLANE_DIM) as usize;
+
+    for round in 0..(comptime!(block.rows - 1) + planes) / planes {
+        let plane = round * planes + PLANE_POS as usize;
+        let mut sums = Sequence::<Matrix<f32>>::new();
+        #[unroll]
+        for _ in 0..comptime!(block.pixels * block.vectors) {
+            sums.push(Matrix::<f32>::from_value(MatrixIdent::Accumulator, m, n, k, MatrixLayout::Undefined, 0.0f32));
+        }
+        for chunk in 0..comptime!(plan.chunks()) {
+            load_tile::<f16>(&mut tile, singles, halves, &sizes, chunk, comptime!(plan.clone()));
+            sync_cube();
+            if plane < comptime!(block.rows) {
+                let plane_at = plane * comptime!(block.pixels * plan.stride * halo_width * pixel_stride);
+                for tap in 0..comptime!(plan.kernel * plan.kernel) {
+                    let offset =
+                        (tap / comptime!(plan.kernel) * halo_width + tap % comptime!(plan.kernel)) * pixel_stride;
+                    let weights_at = (chunk * comptime!(plan.kernel * plan.kernel) + tap)
+                        * comptime!(block.chunk * 4 * block.weight_vectors)
+                        + first_output;
+                    add_matrices(&mut sums, &tile, weights, plane_at + offset, weights_at, comptime!(plan.clone()));
                 }
             }
+            sync_cube();
         }
+
+        #[unroll]
+        for pixel in 0..block.pixels {
+            if plane < comptime!(block.rows) {
+                #[unroll]
+                for o in 0..block.vectors {
+                    let at = plane * comptime!(m * staged_stride) + comptime!(o * n / 4);
+                    let mut part = staged.slice_mut(at, at + comptime!((m - 1) * staged_stride + n / 4));
+                    let sum = sums.index(comptime!(pixel * block.vectors + o));
+                    cmma::store(&mut part, sum, comptime!((staged_stride * 4) as u32), MatrixLayout::RowMajor);
+                }
+            }
+            sync_cube();
+            let items = comptime!(block.rows * m * tile_vectors);
+            for step in 0..comptime!(items.div_ceil(block.units())) {
+                let item = step * comptime!(block.units()) + UNIT_POS as usize;
+                let vector = item % tile_vectors;
+                let across = item / tile_vectors % m;
+                let by = item / comptime!(tile_vectors * m);
+                if item < items && by / planes == round {
+                    let row = (tile_row + by * block.pixels + pixel) as u32;
+                    let column = (tile_column + across) as u32;
+                    let sum = staged[(by * m + across) * staged_stride + vector];
+                    finish::<D, O>(
+                        sum,
+                        row,
+                        column,
+                        first_output + vector,
+                        channels,
+                        addend,
+                        output,
+                        &sizes,
+                        comptime!(plan.clone()),
+                    );
+                }
+            }
+            sync_cube();
+        }
+    }
+}
+
+/// Adds to the sums of a plane the products of one tap and one chunk of channels.
+#[cube]
+fn add_matrices(
+    sums: &mut Sequence<Matrix<f32>>,
+    tile: &SharedMemory<V4<f16>>,
+    weights: &Array<V4<f16>>,
+    tile_at: usize,
+    weights_at: usize,
+    #[comptime] plan: ConvPlan,
+) {
+    let block = comptime!(plan.block);
+    let matrix = comptime!(block.matrix.expect("a plan for matrices"));
+    let (m, n, k) = comptime!((matrix.pixels, matrix.outputs, matrix.channels));
+    let pixel_step = comptime!(plan.stride * plan.halo_width() * block.pixel_stride());
+    let pixel_stride = comptime!(plan.stride * block.pixel_stride());
+    #[unroll]
+    for step in 0..comptime!(block.chunk * 4 / k) {
+        let mut factors = Sequence::<Matrix<V4<f16>>>::new();
+        #[unroll]
+        for o in 0..block.vectors {
+            let at = weights_at + comptime!(step * k * block.weight_vectors + o * n / 4);
+            let part = weights.slice(at, at + comptime!((k - 1) * block.weight_vectors + n / 4));
+            factors.push(Matrix::<V4<f16>>::from_slice(
+                MatrixIdent::B,
+                m,
+                n,
+                k,
+                MatrixLayout::RowMajor,
+                &part,
+                comptime!((block.weight_vectors * 4) as u32),
+            ));
+        }
+        #[unroll]
+        for pixel in 0..block.pixels {
+            let at = tile_at + comptime!(pixel * pixel_step + step * k / 4);
+            let part = tile.slice(at, at + comptime!((m - 1) * pixel_stride + k / 4));
+            let values = Matrix::<V4<f16>>::from_slice(
+                MatrixIdent::A,
+                m,
+                n,
+                k,
+                MatrixLayout::RowMajor,
+                &part,
+                comptime!((pixel_stride * 4) as u32),
+            );
+            #[unroll]
+            for o in 0..block.vectors {
+                let sum = sums.index(comptime!(pixel * block.vectors + o));
+                cmma::execute::<V4<f16>, V4<f16>, f32, f32>(&values, factors.index(o), sum, sum);
+            }
+        }
+    }
+}
+
+/// Fills the tile in shared memory with chunk `chunk` of the channels; zeros beyond the edges and the last channel.
+#[cube]
+fn load_tile<C: Float>(
+    tile: &mut SharedMemory<V4<C>>,
+    singles: &Sequence<Array<V4<f32>>>,
+    halves: &Sequence<Array<V4<f16>>>,
+    sizes: &ConvSizes,
+    chunk: usize,
+    #[comptime] plan: ConvPlan,
+) {
+    let block = comptime!(plan.block);
+    let halo_width = comptime!(plan.halo_width());
+    let halo_pixels = comptime!(plan.halo_height() * plan.halo_width());
+    let pixel_stride = comptime!(block.pixel_stride());
+    let tile_row = CUBE_POS_Y as usize * comptime!(plan.tile_height);
+    let tile_column = CUBE_POS_X as usize * comptime!(plan.tile_width);
+    let items = comptime!(halo_pixels * block.chunk);
+    for step in 0..comptime!(items.div_ceil(block.units())) {
+        let item = step * comptime!(block.units()) + UNIT_POS as usize;
+        if item < items {
+            let pixel = item / comptime!(block.chunk);
+            let vector = item % comptime!(block.chunk);
+            let row = i32::cast_from(tile_row * comptime!(plan.stride) + pixel / halo_width)
+                - comptime!((plan.kernel / 2) as i32);
+            let column = i32::cast_from(tile_column * comptime!(plan.stride) + pixel % halo_width)
+                - comptime!((plan.kernel / 2) as i32);
+            let mut value = V4::<C>::cast_from(V4::<f32>::new(0.0f32));
+            if row >= 0 && column >= 0 && row < i32::cast_from(sizes.height) && column < i32::cast_from(sizes.width) {
+                let position = row as usize * sizes.width as usize + column as usize;
+                let global = chunk * comptime!(block.chunk) + vector;
+                #[unroll]
+                for n in 0..comptime!(plan.sources.len()) {
+                    let source = comptime!(plan.sources[n]);
+                    if global >= comptime!(source.first) && global < comptime!(source.first + source.count) {
+                        let at = position * comptime!(source.count) + (global - comptime!(source.first));
+                        if comptime!(source.half) {
+                            value = V4::<C>::cast_from(halves.index(comptime!(source.slot))[at]);
+                        } else {
+                            value = V4::<C>::cast_from(singles.index(comptime!(source.slot))[at]);
+                        }
+                    }
+                }
+            }
+            tile[pixel * pixel_stride + vector] = value;
+        }
+    }
+}
+
+/// Turns a sum into the output: vector `vector` of the pixel at `row` and `column`, where there is such a one.
+#[cube]
+fn finish<D: Float, O: Float>(
+    sum: V4<f32>,
+    row: u32,
+    column: u32,
+    vector: usize,
+    channels: &Array<V4<f32>>,
+    addend: &Array<V4<D>>,
+    output: &mut Array<V4<O>>,
+    sizes: &ConvSizes,
+    #[comptime] plan: ConvPlan,
+) {
+    let block = comptime!(plan.block);
+    let shuffle = comptime!(plan.shuffle as u32);
+    let output_vectors = comptime!(plan.output_vectors);
+    let output_width = sizes.sum_width * shuffle;
+    let output_height = sizes.sum_height * shuffle;
+    let vectors = comptime!(plan.shuffle * plan.shuffle * plan.output_vectors);
+    if row < sizes.sum_height && column < sizes.sum_width && vector < vectors {
+        let zero = V4::<f32>::new(0.0f32);
+        let mut value = sum + channels[vector];
+        if comptime!(plan.activation == Activation::Relu) {
+            value = select_many(value.less_than(zero), zero, value);
+        }
+        if comptime!(plan.activation == Activation::Slopes) {
+            let slope = channels[comptime!(block.weight_vectors) + vector];
+            value = select_many(value.less_than(zero), slope * value, value);
+        }
+        if comptime!(plan.scaled) {
+            value *= V4::<f32>::new(sizes.scale);
+        }
+        let part = (vector / output_vectors) as u32;
+        let channel = vector % output_vectors;
+        let y = row * shuffle + part / shuffle;
+        let x = column * shuffle + part % shuffle;
+        let at = (y * output_width + x) as usize * output_vectors + channel;
+        if comptime!(plan.added == Added::Same) {
+            value += V4::<f32>::cast_from(addend[at]);
+        }
+        if comptime!(plan.added == Added::Nearest) {
+            let from_y = y / (output_height / sizes.added_height);
+            let from_x = x / (output_width / sizes.added_width);
+            let from = (from_y * sizes.added_width + from_x) as usize * output_vectors + channel;
+            value += V4::<f32>::cast_from(addend[from]);
+        }
+        if comptime!(plan.added == Added::Bilinear) {
+            let factor = output_height / sizes.added_height;
+            let (top, bottom, down) = between(y, factor, sizes.added_height);
+            let (left, right, across) = between(x, factor, sizes.added_width);
+            let width = sizes.added_width;
+            let upper = line::<D>(addend, top * width, left, right, across, output_vectors, channel);
+            let lower = line::<D>(addend, bottom * width, left, right, across, output_vectors, channel);
+            value += upper * V4::<f32>::new(1.0f32 - down) + lower * V4::<f32>::new(down);
+        }
+        output[at] = V4::<O>::cast_from(value);
     }
 }
 

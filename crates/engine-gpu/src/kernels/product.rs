@@ -5,10 +5,19 @@ use cubecl::prelude::*;
 
 use super::V4;
 
+/// The size of the matrices that a device's matrix cores multiply: `pixels` x `channels` by `channels` x `outputs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MatrixSize {
+    pub(crate) pixels: usize,
+    pub(crate) outputs: usize,
+    pub(crate) channels: usize,
+}
+
 /// How the units of a cube share its pixels and outputs.
 ///
 /// A cube is `columns` units wide and `rows` units high. A unit sums `vectors` vectors of outputs, `columns` apart, for
-/// each of `pixels` pixels, `rows` apart.
+/// each of `pixels` pixels, `rows` apart. Where matrix cores multiply, a row of units is a plane, which sums `vectors`
+/// matrices of outputs, side by side, for each of `pixels` matrices of pixels, one above another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Block {
     /// Units side by side, each with outputs of its own.
@@ -25,6 +34,8 @@ pub(crate) struct Block {
     pub(crate) weight_vectors: usize,
     /// Vectors of shared memory from one pixel of a unit to the next.
     pub(crate) pixel_step: usize,
+    /// The matrices, where matrix cores multiply.
+    pub(crate) matrix: Option<MatrixSize>,
     /// Whether the loop over a chunk's vectors is written out. Compilers for processors take minutes over that.
     pub(crate) unrolled: bool,
 }
@@ -37,17 +48,18 @@ impl Block {
 
     /// Pixels of a cube.
     pub(crate) fn tile_pixels(&self) -> usize {
-        self.rows * self.pixels
+        self.rows * self.pixels * self.matrix.map_or(1, |matrix| matrix.pixels)
     }
 
     /// Vectors of outputs of a cube.
     pub(crate) fn tile_vectors(&self) -> usize {
-        self.columns * self.vectors
+        self.matrix.map_or(self.columns, |matrix| matrix.outputs / 4) * self.vectors
     }
 
-    /// Vectors of shared memory for a pixel: one more than it holds, so that neighbours lie in different banks.
+    /// Vectors of shared memory for a pixel: one more than it holds, so that neighbours lie in different banks; two where
+    /// matrix cores read them, which want rows to begin at multiples of 16 bytes.
     pub(crate) fn pixel_stride(&self) -> usize {
-        self.chunk + 1
+        self.chunk + if self.matrix.is_some() { 2 } else { 1 }
     }
 }
 

@@ -16,7 +16,7 @@ use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 
 use framelift_engine::{Engine, Precision, Support};
-use framelift_engine_gpu::{GpuEngine, GpuOptions, Tuning, WgpuRuntime, best_device, devices};
+use framelift_engine_gpu::{GpuEngine, GpuOptions, Tuning, WgpuRuntime, best_device, devices, matrix_cores_from_env};
 use framelift_testkit::suite::Checked;
 
 /// An engine within `memory_limit_bytes`; `None`, said aloud, where the machine has no device.
@@ -26,13 +26,15 @@ fn engine_within(memory_limit_bytes: Option<usize>) -> Option<GpuEngine<WgpuRunt
 
 /// Likewise, and with `tuning`.
 fn engine_with(memory_limit_bytes: Option<usize>, tuning: Tuning) -> Option<GpuEngine<WgpuRuntime>> {
+    // Whole runs are made with them and without.
+    let matrix_cores = matrix_cores_from_env();
     let Some(device) = best_device().or_else(|| devices().into_iter().next()) else {
         let thread = std::thread::current();
         // A closed standard error is no reason to fail.
         let _ = writeln!(std::io::stderr(), "SKIPPED: {} (no Vulkan device)", thread.name().unwrap_or("a test"));
         return None;
     };
-    Some(GpuEngine::new(&GpuOptions { device, memory_limit_bytes, tuning }).unwrap())
+    Some(GpuEngine::new(&GpuOptions { device, memory_limit_bytes, tuning, matrix_cores }).unwrap())
 }
 
 /// The engine that most tests share; `None`, said aloud, where the machine has no device.
