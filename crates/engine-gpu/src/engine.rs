@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "launches kernels that do not check their bounds")]
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,13 +118,18 @@ impl<R: Runtime> GpuEngine<R> {
         };
         let info = &options.device;
         let is_software = info.kind == GpuKind::Software;
+        let matrix = matrix_size(&client).filter(|_| options.matrix_cores && info.backend == GpuBackend::Vulkan);
+        let mut detail = format!("{info}, {}, {}", info.name, info.driver);
+        if let Some(MatrixSize { pixels, outputs, channels }) = matrix {
+            let _ = write!(detail, ", matrix cores ({pixels}x{outputs}x{channels}) for f16");
+        }
         Self {
-            info: EngineInfo { name: NAME, detail: format!("{info}, {}, {}", info.name, info.driver) },
+            info: EngineInfo { name: NAME, detail },
             pool: Pool::new(client.clone(), Arc::clone(&health), options.memory_limit_bytes),
             own_memory_bytes: own_memory_bytes(options),
             has_f16: supports(FloatKind::F16),
             has_f64: supports(FloatKind::F64),
-            matrix: matrix_size(&client).filter(|_| options.matrix_cores && info.backend == GpuBackend::Vulkan),
+            matrix,
             is_software,
             tuner: Tuner::new(&options.tuning, info, is_software),
             client,

@@ -121,14 +121,14 @@ fn plan(
             plan.block.chunk -= depth;
         }
     }
-    let rows_apart = plan.block.rows / tile_width * plan.stride;
+    let rows_apart = if matrix.is_some() { 1 } else { plan.block.rows / tile_width } * plan.stride;
     plan.block.pixel_step = rows_apart * plan.halo_width() * plan.block.pixel_stride();
     plan
 }
 
 /// Bytes of shared memory of a cube whose tile has values of `precision`.
 fn shared(plan: &ConvPlan, precision: Precision) -> usize {
-    (plan.shared_vectors() * precision.bytes() + plan.staged_vectors() * Precision::F32.bytes()) * LANES
+    plan.block.shared_bytes(plan.shared_vectors(), precision.bytes())
 }
 
 /// Where output `at` of the kernel's order, `[row offset][column offset][channel]`, is in the order of the weights.

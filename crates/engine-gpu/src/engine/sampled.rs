@@ -9,7 +9,7 @@ use super::conv::{Inputs, share};
 use super::{GpuEngine, misfit};
 use crate::NAME;
 use crate::kernels::deform_conv::DeformPlan;
-use crate::kernels::product::Block;
+use crate::kernels::product::MatrixSize;
 use crate::kernels::{self, LANES, Source};
 use crate::launch::{in_rows, row_of};
 use crate::map::{Map, array, encode, read, storage_type, vectors};
@@ -35,7 +35,8 @@ fn read_flow<R: Runtime>(flow: &Tensor) -> Result<&Map<R>, EngineError> {
     }
 }
 
-fn plan(spec: &DeformSpec, shared_bytes: usize, is_software: bool) -> DeformPlan {
+/// The plan in `shared_bytes` of shared memory; with `matrix`, those for planes of so many units are multiplied.
+fn plan(spec: &DeformSpec, shared_bytes: usize, matrix: Option<(MatrixSize, usize)>, is_software: bool) -> DeformPlan {
     let output_vectors = vectors(spec.out_channels);
     let group_vectors = vectors(spec.group_channels());
     let mut first = 0;
@@ -45,20 +46,30 @@ fn plan(spec: &DeformSpec, shared_bytes: usize, is_software: bool) -> DeformPlan
         Source { half: false, slot: 0, first: first - count, count }
     };
     let sources = spec.in_channels.iter().map(source).collect();
-    let mut block = share(tuning::shapes(output_vectors, is_software)[0], output_vectors, None, is_software);
+    let shape = match matrix {
+        Some((matrix, units)) => tuning::shapes_of_matrices(spec.out_channels, matrix, (units, units), is_software)[0],
+        None => tuning::shapes(output_vectors, is_software)[0],
+    };
+    let matrix = matrix.map(|(matrix, _)| matrix);
+    let mut block = share(shape, output_vectors, matrix, is_software);
     block.pixels = block.pixels.min(4);
-    let mut items = (CHUNK / group_vectors).max(1);
-    let bytes =
-        |block: Block, items: usize| block.tile_pixels() * (items * group_vectors + 1) * LANES * spec.precision.bytes();
-    while bytes(block, items) > shared_bytes && (items > 1 || block.pixels > 1) {
-        if items > 1 {
-            items /= 2;
+    // Items whose channels fill whole matrices.
+    let depth = matrix.map_or(1, |matrix| matrix.channels / LANES);
+    let least = (1..=depth).find(|items| (items * group_vectors).is_multiple_of(depth)).unwrap_or(depth);
+    let mut items = (CHUNK / group_vectors).next_multiple_of(least).max(least);
+    loop {
+        block.chunk = items * group_vectors;
+        let bytes = block.shared_bytes(block.tile_pixels() * block.pixel_stride(), spec.precision.bytes());
+        if bytes <= shared_bytes || (items == least && block.pixels == 1) {
+            break;
+        }
+        if items > least {
+            items = (items / 2).next_multiple_of(least);
         } else {
             block.pixels /= 2;
         }
     }
-    block.chunk = items * group_vectors;
-    block.pixel_step = block.rows * block.pixel_stride();
+    block.pixel_step = matrix.map_or(block.rows, |matrix| matrix.pixels) * block.pixel_stride();
     DeformPlan {
         block,
         sources,
@@ -129,7 +140,17 @@ impl<R: Runtime> GpuEngine<R> {
         spec.check(weights, bias)?;
         self.check_precision(spec.precision)?;
         self.check_precision(spec.output)?;
-        let plan = plan(spec, self.client.properties().hardware.max_shared_memory_size, self.is_software);
+        let hardware = &self.client.properties().hardware;
+        let shared_bytes = hardware.max_shared_memory_size;
+        let matrix = self.matrix.filter(|_| spec.precision == Precision::F16);
+        let in_matrices = matrix
+            .map(|matrix| plan(spec, shared_bytes, Some((matrix, hardware.plane_size_max as usize)), self.is_software));
+        let fits = |plan: &DeformPlan| {
+            let block = plan.block;
+            block.shared_bytes(block.tile_pixels() * block.pixel_stride(), spec.precision.bytes()) <= shared_bytes
+                && block.units() <= hardware.max_units_per_cube as usize
+        };
+        let plan = in_matrices.filter(fits).unwrap_or_else(|| plan(spec, shared_bytes, None, self.is_software));
         let packed = pack_weights(&plan, spec, weights);
         let mut channels = bias.to_vec();
         channels.resize(plan.block.weight_vectors * LANES, 0.0);
@@ -170,27 +191,50 @@ impl<R: Runtime> GpuEngine<R> {
         let block = plan.block;
         let (tiles, rows) = in_rows((height * width).div_ceil(block.tile_pixels()));
         let count = CubeCount::Static(tiles, (block.weight_vectors / block.tile_vectors()) as u32, rows);
+        let dim = CubeDim::new_2d(block.columns as u32, block.rows as u32);
+        let residue_stride = (from_residues.pixel_vectors() * LANES) as u32;
         // SAFETY: cubes cover the output, and units beyond it write nothing; samples outside of the inputs are not read;
         // residues, weights and biases are as long as the plan says.
         unsafe {
-            kernels::deform_conv::deform_conv::launch_unchecked::<R>(
-                &self.client,
-                count,
-                CubeDim::new_2d(block.columns as u32, block.rows as u32),
-                inputs.singles,
-                inputs.halves,
-                flow_args,
-                from_residues.values_arg()?,
-                array(&prepared.weights, prepared.weights_len)?,
-                array(&prepared.bias, block.weight_vectors)?,
-                map.arg()?,
-                height as u32,
-                width as u32,
-                (from_residues.pixel_vectors() * LANES) as u32,
-                spec.max_residue,
-                plan,
-                [spec.precision, residues.precision(), spec.output].map(storage_type),
-            );
+            if block.matrix.is_some() {
+                kernels::deform_conv::deform_conv_in_matrices::launch_unchecked::<R>(
+                    &self.client,
+                    count,
+                    dim,
+                    inputs.singles,
+                    inputs.halves,
+                    flow_args,
+                    from_residues.values_arg()?,
+                    array(&prepared.weights, prepared.weights_len)?,
+                    array(&prepared.bias, block.weight_vectors)?,
+                    map.arg()?,
+                    height as u32,
+                    width as u32,
+                    residue_stride,
+                    spec.max_residue,
+                    plan,
+                    [residues.precision(), spec.output].map(storage_type),
+                );
+            } else {
+                kernels::deform_conv::deform_conv::launch_unchecked::<R>(
+                    &self.client,
+                    count,
+                    dim,
+                    inputs.singles,
+                    inputs.halves,
+                    flow_args,
+                    from_residues.values_arg()?,
+                    array(&prepared.weights, prepared.weights_len)?,
+                    array(&prepared.bias, block.weight_vectors)?,
+                    map.arg()?,
+                    height as u32,
+                    width as u32,
+                    residue_stride,
+                    spec.max_residue,
+                    plan,
+                    [spec.precision, residues.precision(), spec.output].map(storage_type),
+                );
+            }
         }
         Ok(map.finish())
     }

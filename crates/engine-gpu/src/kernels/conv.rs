@@ -4,11 +4,10 @@
 //! tile and its border come into shared memory, where every tap of the kernel finds them. There are two ways to multiply
 //! them: [`conv`] in the arithmetic of each unit, and [`conv_in_matrices`] on matrix cores, for maps in f16.
 
-use cubecl::cmma::{self, Matrix, MatrixIdent, MatrixLayout};
 use cubecl::prelude::*;
 use half::f16;
 
-use super::product::{Block, add_products, clear};
+use super::product::{Block, add_matrices, add_products, clear, cleared_matrices, stage};
 use super::{Source, V4};
 
 /// What is applied to each sum.
@@ -63,16 +62,6 @@ impl ConvPlan {
     /// Vectors of shared memory.
     pub(crate) fn shared_vectors(&self) -> usize {
         self.halo_height() * self.halo_width() * self.block.pixel_stride()
-    }
-
-    /// Vectors of shared memory in which sums lie between matrices and units: a row of matrices of each plane.
-    pub(crate) fn staged_vectors(&self) -> usize {
-        self.block.matrix.map_or(0, |matrix| self.block.rows * matrix.pixels * self.staged_stride())
-    }
-
-    /// Vectors there from one pixel to the next: one more than it holds, so that neighbours lie in different banks.
-    pub(crate) fn staged_stride(&self) -> usize {
-        self.block.tile_vectors() + 1
     }
 
     /// Vectors of all inputs.
@@ -179,15 +168,14 @@ pub(crate) fn conv_in_matrices<D: Float, O: Float>(
     #[define(D, O)] _types: [StorageType; 2],
 ) {
     let block = comptime!(plan.block);
-    let matrix = comptime!(block.matrix.expect("a plan for matrices"));
-    let (m, n, k) = comptime!((matrix.pixels, matrix.outputs, matrix.channels));
+    let taps = comptime!(plan.kernel * plan.kernel);
     let halo_width = comptime!(plan.halo_width());
     let pixel_stride = comptime!(block.pixel_stride());
-    let staged_stride = comptime!(plan.staged_stride());
+    let staged_stride = comptime!(block.staged_stride());
     let tile_vectors = comptime!(block.tile_vectors());
 
     let mut tile = SharedMemory::<V4<f16>>::new(comptime!(plan.shared_vectors()));
-    let mut staged = SharedMemory::<V4<f32>>::new(comptime!(plan.staged_vectors()));
+    let mut staged = SharedMemory::<V4<f32>>::new(comptime!(block.staged_vectors()));
 
     let tile_row = CUBE_POS_Y as usize * comptime!(plan.tile_height);
     let tile_column = CUBE_POS_X as usize * comptime!(plan.tile_width);
@@ -196,23 +184,19 @@ pub(crate) fn conv_in_matrices<D: Float, O: Float>(
 
     for round in 0..(comptime!(block.rows - 1) + planes) / planes {
         let plane = round * planes + PLANE_POS as usize;
-        let mut sums = Sequence::<Matrix<f32>>::new();
-        #[unroll]
-        for _ in 0..comptime!(block.pixels * block.vectors) {
-            sums.push(Matrix::<f32>::from_value(MatrixIdent::Accumulator, m, n, k, MatrixLayout::Undefined, 0.0f32));
-        }
+        let plane_at = plane * comptime!(block.pixels * block.pixel_step);
+        let sums = cleared_matrices(block);
         for chunk in 0..comptime!(plan.chunks()) {
             load_tile::<f16>(&mut tile, singles, halves, &sizes, chunk, comptime!(plan.clone()));
             sync_cube();
             if plane < comptime!(block.rows) {
-                let plane_at = plane * comptime!(block.pixels * plan.stride * halo_width * pixel_stride);
-                for tap in 0..comptime!(plan.kernel * plan.kernel) {
+                for tap in 0..taps {
                     let offset =
                         (tap / comptime!(plan.kernel) * halo_width + tap % comptime!(plan.kernel)) * pixel_stride;
-                    let weights_at = (chunk * comptime!(plan.kernel * plan.kernel) + tap)
-                        * comptime!(block.chunk * 4 * block.weight_vectors)
-                        + first_output;
-                    add_matrices(&mut sums, &tile, weights, plane_at + offset, weights_at, comptime!(plan.clone()));
+                    let weights_at =
+                        (chunk * taps + tap) * comptime!(block.chunk * 4 * block.weight_vectors) + first_output;
+                    let across = comptime!(plan.stride * pixel_stride);
+                    add_matrices(&sums, &tile, weights, plane_at + offset, weights_at, across, block);
                 }
             }
             sync_cube();
@@ -221,25 +205,19 @@ pub(crate) fn conv_in_matrices<D: Float, O: Float>(
         #[unroll]
         for pixel in 0..block.pixels {
             if plane < comptime!(block.rows) {
-                #[unroll]
-                for o in 0..block.vectors {
-                    let at = plane * comptime!(m * staged_stride) + comptime!(o * n / 4);
-                    let mut part = staged.slice_mut(at, at + comptime!((m - 1) * staged_stride + n / 4));
-                    let sum = sums.index(comptime!(pixel * block.vectors + o));
-                    cmma::store(&mut part, sum, comptime!((staged_stride * 4) as u32), MatrixLayout::RowMajor);
-                }
+                stage(&mut staged, &sums, plane, pixel, block);
             }
             sync_cube();
-            let items = comptime!(block.rows * m * tile_vectors);
+            let items = comptime!(block.rows * plan.tile_width * tile_vectors);
             for step in 0..comptime!(items.div_ceil(block.units())) {
                 let item = step * comptime!(block.units()) + UNIT_POS as usize;
                 let vector = item % tile_vectors;
-                let across = item / tile_vectors % m;
-                let by = item / comptime!(tile_vectors * m);
+                let across = item / tile_vectors % comptime!(plan.tile_width);
+                let by = item / comptime!(tile_vectors * plan.tile_width);
                 if item < items && by / planes == round {
                     let row = (tile_row + by * block.pixels + pixel) as u32;
                     let column = (tile_column + across) as u32;
-                    let sum = staged[(by * m + across) * staged_stride + vector];
+                    let sum = staged[item / tile_vectors * staged_stride + vector];
                     finish::<D, O>(
                         sum,
                         row,
@@ -254,60 +232,6 @@ pub(crate) fn conv_in_matrices<D: Float, O: Float>(
                 }
             }
             sync_cube();
-        }
-    }
-}
-
-/// Adds to the sums of a plane the products of one tap and one chunk of channels.
-#[cube]
-fn add_matrices(
-    sums: &mut Sequence<Matrix<f32>>,
-    tile: &SharedMemory<V4<f16>>,
-    weights: &Array<V4<f16>>,
-    tile_at: usize,
-    weights_at: usize,
-    #[comptime] plan: ConvPlan,
-) {
-    let block = comptime!(plan.block);
-    let matrix = comptime!(block.matrix.expect("a plan for matrices"));
-    let (m, n, k) = comptime!((matrix.pixels, matrix.outputs, matrix.channels));
-    let pixel_step = comptime!(plan.stride * plan.halo_width() * block.pixel_stride());
-    let pixel_stride = comptime!(plan.stride * block.pixel_stride());
-    #[unroll]
-    for step in 0..comptime!(block.chunk * 4 / k) {
-        let mut factors = Sequence::<Matrix<V4<f16>>>::new();
-        #[unroll]
-        for o in 0..block.vectors {
-            let at = weights_at + comptime!(step * k * block.weight_vectors + o * n / 4);
-            let part = weights.slice(at, at + comptime!((k - 1) * block.weight_vectors + n / 4));
-            factors.push(Matrix::<V4<f16>>::from_slice(
-                MatrixIdent::B,
-                m,
-                n,
-                k,
-                MatrixLayout::RowMajor,
-                &part,
-                comptime!((block.weight_vectors * 4) as u32),
-            ));
-        }
-        #[unroll]
-        for pixel in 0..block.pixels {
-            let at = tile_at + comptime!(pixel * pixel_step + step * k / 4);
-            let part = tile.slice(at, at + comptime!((m - 1) * pixel_stride + k / 4));
-            let values = Matrix::<V4<f16>>::from_slice(
-                MatrixIdent::A,
-                m,
-                n,
-                k,
-                MatrixLayout::RowMajor,
-                &part,
-                comptime!((pixel_stride * 4) as u32),
-            );
-            #[unroll]
-            for o in 0..block.vectors {
-                let sum = sums.index(comptime!(pixel * block.vectors + o));
-                cmma::execute::<V4<f16>, V4<f16>, f32, f32>(&values, factors.index(o), sum, sum);
-            }
         }
     }
 }

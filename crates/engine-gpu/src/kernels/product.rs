@@ -1,7 +1,9 @@
-//! The product of a tile of pixels in shared memory with weights, summed in the registers of each unit, and the weights'
-//! order.
+//! The product of a tile of pixels in shared memory with weights, summed in the registers of each unit or in matrices of
+//! each plane, and the weights' order.
 
+use cubecl::cmma::{self, Matrix, MatrixIdent, MatrixLayout};
 use cubecl::prelude::*;
+use half::f16;
 
 use super::V4;
 
@@ -32,7 +34,7 @@ pub(crate) struct Block {
     pub(crate) chunk: usize,
     /// Vectors in a row of weights: those of all outputs, padded to whole cubes.
     pub(crate) weight_vectors: usize,
-    /// Vectors of shared memory from one pixel of a unit to the next.
+    /// Vectors of shared memory from one pixel of a unit, or matrix of a plane, to the next.
     pub(crate) pixel_step: usize,
     /// The matrices, where matrix cores multiply.
     pub(crate) matrix: Option<MatrixSize>,
@@ -60,6 +62,26 @@ impl Block {
     /// matrix cores read them, which want rows to begin at multiples of 16 bytes.
     pub(crate) fn pixel_stride(&self) -> usize {
         self.chunk + if self.matrix.is_some() { 2 } else { 1 }
+    }
+
+    /// Vectors of shared memory in which sums lie between matrices and units: a matrix's pixels for each plane.
+    pub(crate) fn staged_vectors(&self) -> usize {
+        self.matrix.map_or(0, |matrix| self.rows * matrix.pixels * self.staged_stride())
+    }
+
+    /// Vectors there from one pixel to the next: one more than it holds, so that neighbours lie in different banks.
+    pub(crate) fn staged_stride(&self) -> usize {
+        self.tile_vectors() + 1
+    }
+
+    /// Pixels, outputs and channels of a matrix; zeros where there are none.
+    fn matrix_sides(&self) -> (usize, usize, usize) {
+        self.matrix.map_or((0, 0, 0), |matrix| (matrix.pixels, matrix.outputs, matrix.channels))
+    }
+
+    /// Bytes of shared memory of a cube with `tile_vectors` vectors in its tile, of values of `value_bytes`.
+    pub(crate) fn shared_bytes(&self, tile_vectors: usize, value_bytes: usize) -> usize {
+        4 * (tile_vectors * value_bytes + self.staged_vectors() * size_of::<f32>())
     }
 }
 
@@ -104,5 +126,88 @@ pub(crate) fn clear(sums: &mut Array<V4<f32>>, #[comptime] block: Block) {
     #[unroll]
     for i in 0..comptime!(block.pixels * block.vectors) {
         sums[i] = V4::<f32>::new(0.0f32);
+    }
+}
+
+/// The sums of a plane in matrices, all zero.
+#[cube]
+pub(crate) fn cleared_matrices(#[comptime] block: Block) -> Sequence<Matrix<f32>> {
+    let (m, n, k) = comptime!(block.matrix_sides());
+    let mut sums = Sequence::<Matrix<f32>>::new();
+    #[unroll]
+    for _ in 0..comptime!(block.pixels * block.vectors) {
+        sums.push(Matrix::<f32>::from_value(MatrixIdent::Accumulator, m, n, k, MatrixLayout::Undefined, 0.0f32));
+    }
+    sums
+}
+
+/// [`add_products`] in matrices: `tile_at` is of the plane's first pixel, and `across` vectors lie from one pixel of a matrix
+/// to the next.
+#[cube]
+pub(crate) fn add_matrices(
+    sums: &Sequence<Matrix<f32>>,
+    tile: &SharedMemory<V4<f16>>,
+    weights: &Array<V4<f16>>,
+    tile_at: usize,
+    weights_at: usize,
+    #[comptime] across: usize,
+    #[comptime] block: Block,
+) {
+    let (m, n, k) = comptime!(block.matrix_sides());
+    #[unroll]
+    for step in 0..comptime!(block.chunk * 4 / k) {
+        let mut factors = Sequence::<Matrix<V4<f16>>>::new();
+        #[unroll]
+        for output in 0..block.vectors {
+            let at = weights_at + comptime!(step * k * block.weight_vectors + output * n / 4);
+            factors.push(Matrix::<V4<f16>>::from_slice(
+                MatrixIdent::B,
+                m,
+                n,
+                k,
+                MatrixLayout::RowMajor,
+                &weights.slice(at, at + comptime!((k - 1) * block.weight_vectors + n / 4)),
+                comptime!((block.weight_vectors * 4) as u32),
+            ));
+        }
+        #[unroll]
+        for pixel in 0..block.pixels {
+            let at = tile_at + comptime!(pixel * block.pixel_step + step * k / 4);
+            let values = Matrix::<V4<f16>>::from_slice(
+                MatrixIdent::A,
+                m,
+                n,
+                k,
+                MatrixLayout::RowMajor,
+                &tile.slice(at, at + comptime!((m - 1) * across + k / 4)),
+                comptime!((across * 4) as u32),
+            );
+            #[unroll]
+            for output in 0..block.vectors {
+                let sum = sums.index(comptime!(pixel * block.vectors + output));
+                cmma::execute::<V4<f16>, V4<f16>, f32, f32>(&values, factors.index(output), sum, sum);
+            }
+        }
+    }
+}
+
+/// Writes the sums of matrix `pixel` of the pixels of plane `plane` where units find them: `[plane][pixel][vector]`, with
+/// `block.staged_stride()` vectors a pixel.
+#[cube]
+pub(crate) fn stage(
+    staged: &mut SharedMemory<V4<f32>>,
+    sums: &Sequence<Matrix<f32>>,
+    plane: usize,
+    #[comptime] pixel: usize,
+    #[comptime] block: Block,
+) {
+    let (m, n, _) = comptime!(block.matrix_sides());
+    let stride = comptime!(block.staged_stride());
+    #[unroll]
+    for output in 0..block.vectors {
+        let at = plane * comptime!(m * stride) + comptime!(output * n / 4);
+        let mut part = staged.slice_mut(at, at + comptime!((m - 1) * stride + n / 4));
+        let sum = sums.index(comptime!(pixel * block.vectors + output));
+        cmma::store(&mut part, sum, comptime!((stride * 4) as u32), MatrixLayout::RowMajor);
     }
 }

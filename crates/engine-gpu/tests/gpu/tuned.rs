@@ -1,6 +1,6 @@
-//! The shapes of kernels: measured once, and without a trace in results.
+//! The shapes of kernels: measured once, and without a trace in results. And whether matrix cores multiply.
 
-use framelift_engine::{Activation, Upsample};
+use framelift_engine::{Activation, Engine as _, Upsample};
 use framelift_engine_gpu::Tuning;
 use framelift_testkit::suite::ConvCase;
 
@@ -45,4 +45,15 @@ fn what_is_measured_is_kept_on_disk() {
     assert_eq!(case.run(&tuned().unwrap()).unwrap(), due);
     assert_eq!(std::fs::read_to_string(file).unwrap(), found);
     assert_eq!(case.run(&engine_within(None).unwrap()).unwrap(), due);
+}
+
+/// `FRAMELIFT_TEST_MATRIX_CORES` says that this machine's device has them, so that all tests are of them.
+#[test]
+fn matrix_cores_multiply_where_there_are_such() {
+    let Some(engine) = engine_within(None) else { return };
+    let detail = &engine.info().detail;
+    println!("{detail}");
+    if std::env::var_os("FRAMELIFT_TEST_MATRIX_CORES").is_some() {
+        assert!(detail.contains("matrix cores"), "{detail}");
+    }
 }
