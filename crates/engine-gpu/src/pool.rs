@@ -167,7 +167,7 @@ impl<R: Runtime> Pool<R> {
         };
         let range = slab.take(start, wanted_bytes, is_large);
         let rest = slab.bytes - range.end;
-        let handle = slab.handle.clone().offset_start(start as u64).offset_end(rest as u64);
+        let handle = slab.handle.clone().offset_start(range.start as u64).offset_end(rest as u64);
         state.memory.pooled_bytes -= wanted_bytes;
         state.count(wanted_bytes);
         Ok(Buffer { handle, bytes: wanted_bytes, slab: Some((number, range)), pool: Arc::clone(self) })
