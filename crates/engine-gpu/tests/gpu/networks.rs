@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use framelift_engine::{Engine, HostTensor, Precision};
+use framelift_engine::{Engine, HostTensor, Precision, Shape};
 use framelift_nets::{Checkpoint, Detected, Network, builtin, detect};
 use framelift_testkit::golden::{Array, Golden};
 use framelift_testkit::{max_abs_diff_of_frames, ops, synth};
 
-use crate::{engine, precisions};
+use crate::{engine, engine_within, precisions};
 
 /// The bar of the project: largest absolute difference in f32.
 const TOLERANCE: f32 = 1e-4;
@@ -42,6 +42,16 @@ fn psnr_db(a: &[HostTensor], b: &[HostTensor]) -> f64 {
     -10.0 * (a.iter().zip(b).map(squares).sum::<f64>() / count as f64).log10()
 }
 
+/// What the network makes of one shot in f32 as sessions run it: in memory that was set aside for it.
+fn planned(detected: &Detected, frames: &[HostTensor]) -> Vec<HostTensor> {
+    let engine: Arc<dyn Engine> = Arc::new(engine_within(None).unwrap());
+    let network = detected.prepare(Arc::clone(&engine), Precision::F32).unwrap();
+    let Shape { height, width, .. } = frames[0].shape();
+    let work_bytes = network.descriptor().work_bytes(height, width, engine.layout(Precision::F32));
+    engine.set_memory_plan(work_bytes, work_bytes);
+    run(&network, &engine, frames)
+}
+
 /// Runs the golden case through `detected`: f32 to the bar, and f16, where there is it, to its bar against f32.
 fn check_detected(case: &str, detected: &Detected) {
     let Some(engine) = engine() else { return };
@@ -53,6 +63,7 @@ fn check_detected(case: &str, detected: &Detected) {
     let diff = max_abs_diff_of_frames(&full, &due);
     println!("{case} f32: {diff:.2e}");
     assert!(diff <= TOLERANCE, "{case}: {diff:e}");
+    assert!(planned(detected, &input) == full, "{case} where memory is set aside");
     if has_f16 {
         let psnr = psnr_db(&full, &outputs(Precision::F16));
         println!("{case} f16: {psnr:.1} dB");

@@ -3,6 +3,7 @@
 use framelift_engine::{
     Activation, ConvSpec, EngineError, HostTensor, Padding, Precision, ResizeMode, Shape, Upsample,
 };
+use framelift_frame::{Frame, Size, TimeBase, Timestamp};
 use framelift_testkit::suite::{
     ConvCase, DeformCase, Loss, broken_values_are_found, bytes_are_the_references, check_pointwise, check_resize,
     check_shuffle, check_warp, conv_cases, deform_cases, frames_come_back, losses, map_cases, misfits_are_refused,
@@ -125,7 +126,7 @@ fn motion_is_found_on_the_device() {
 fn a_download_does_not_hold_the_next_launches_up() {
     let Some(engine) = engine() else { return };
     let picture = |value| engine.from_host(&HostTensor::from_fn(Shape::new(9, 7, 3), |_, _, _| value), Precision::F32);
-    let time = framelift_frame::Timestamp::new(0, framelift_frame::TimeBase::new(1, 25));
+    let time = Timestamp::new(0, TimeBase::new(1, 25));
     // What is launched while the first is on its way takes its buffer, and must not be seen in it.
     let first = engine.begin_download(&picture(0.25).unwrap(), time, 1);
     let second = engine.begin_download(&picture(0.75).unwrap(), time, 1);
@@ -134,6 +135,18 @@ fn a_download_does_not_hold_the_next_launches_up() {
     for (download, level) in [(second, 49_151), (first, 16_384)] {
         let frame = download.wait().unwrap();
         assert!(frame.planes().iter().all(|plane| plane.samples().iter().all(|&sample| sample == level)));
+    }
+}
+
+#[test]
+fn downloads_that_nobody_takes_do_no_harm() {
+    let Some(engine) = engine() else { return };
+    let time = Timestamp::new(0, TimeBase::new(1, 25));
+    let frame = Frame::black(Size::new(90, 70), time, 1);
+    let tensor = engine.upload(&frame).unwrap();
+    for _ in 0..20 {
+        drop(engine.begin_download(&tensor, time, 1));
+        assert!(engine.begin_download(&tensor, time, 1).wait().unwrap() == frame);
     }
 }
 
