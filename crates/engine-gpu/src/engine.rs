@@ -23,7 +23,7 @@ use framelift_engine::{
 use framelift_frame::{Frame, Timestamp};
 
 use crate::device::{self, GpuBackend, GpuInfo, GpuKind, Health, said};
-use crate::kernels::product::MatrixSize;
+use crate::kernels::product::{Block, MatrixSize};
 use crate::map::{Map, decode, encode, pack, read, unpack};
 use crate::pool::{GAPS_SIXTEENTHS, Pool};
 use crate::read::Read;
@@ -158,6 +158,18 @@ impl<R: Runtime> GpuEngine<R> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether the device has units and shared memory for cubes of `block` with `tile_vectors` vectors in their tile.
+    fn has_room(&self, block: &Block, tile_vectors: usize, precision: Precision) -> bool {
+        let hardware = &self.client.properties().hardware;
+        block.shared_bytes(tile_vectors, precision.bytes()) <= hardware.max_shared_memory_size
+            && block.units() <= hardware.max_units_per_cube as usize
+    }
+
+    /// The matrices that convolutions of `precision` are summed in, if they are.
+    fn matrix_of(&self, precision: Precision) -> Option<MatrixSize> {
+        self.matrix.filter(|_| precision == Precision::F16)
     }
 
     fn allocate(&self, shape: Shape, precision: Precision) -> Result<Map<R>, EngineError> {

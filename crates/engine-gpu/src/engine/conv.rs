@@ -112,7 +112,8 @@ fn plan(
     loop {
         plan.tile_height = plan.block.tile_pixels() / tile_width;
         let (pixels, chunk) = (plan.block.pixels, plan.block.chunk);
-        if shared(&plan, spec.precision) <= shared_bytes || (pixels == 1 && chunk == depth) {
+        let bytes = plan.block.shared_bytes(plan.shared_vectors(), spec.precision.bytes());
+        if bytes <= shared_bytes || (pixels == 1 && chunk == depth) {
             break;
         }
         if pixels > 2 || chunk == depth {
@@ -124,11 +125,6 @@ fn plan(
     let rows_apart = if matrix.is_some() { 1 } else { plan.block.rows / tile_width } * plan.stride;
     plan.block.pixel_step = rows_apart * plan.halo_width() * plan.block.pixel_stride();
     plan
-}
-
-/// Bytes of shared memory of a cube whose tile has values of `precision`.
-fn shared(plan: &ConvPlan, precision: Precision) -> usize {
-    plan.block.shared_bytes(plan.shared_vectors(), precision.bytes())
 }
 
 /// Where output `at` of the kernel's order, `[row offset][column offset][channel]`, is in the order of the weights.
@@ -213,13 +209,11 @@ impl<R: Runtime> GpuEngine<R> {
         let hardware = &self.client.properties().hardware;
         let shared_bytes = hardware.max_shared_memory_size;
         let outputs = output_vectors(spec);
-        if let Some(matrix) = self.matrix.filter(|_| spec.precision == Precision::F16) {
+        if let Some(matrix) = self.matrix_of(spec.precision) {
             let plane_units = (hardware.plane_size_max as usize, hardware.plane_size_min as usize);
             let all = tuning::shapes_of_matrices(outputs * LANES, matrix, plane_units, self.is_software);
             let usual = plan(spec, shared_bytes, all[0], Some(matrix), self.is_software);
-            if shared(&usual, spec.precision) <= shared_bytes
-                && usual.block.units() <= hardware.max_units_per_cube as usize
-            {
+            if self.has_room(&usual.block, usual.shared_vectors(), spec.precision) {
                 return (self.fitting(spec, &all, Some(matrix)), Some(matrix));
             }
         }
@@ -228,15 +222,14 @@ impl<R: Runtime> GpuEngine<R> {
 
     /// The first of `all` shapes, and those that sum as it does and fit this device as they are.
     fn fitting(&self, spec: &ConvSpec, all: &[tuning::Shape], matrix: Option<MatrixSize>) -> Vec<tuning::Shape> {
-        let hardware = &self.client.properties().hardware;
-        let planned = |shape| plan(spec, hardware.max_shared_memory_size, shape, matrix, self.is_software);
+        let shared_bytes = self.client.properties().hardware.max_shared_memory_size;
+        let planned = |shape| plan(spec, shared_bytes, shape, matrix, self.is_software);
         let chunk = planned(all[0]).block.chunk;
         let fits = |shape: tuning::Shape| {
             let plan = planned(shape);
             tuning::shape_of(&plan.block) == shape
                 && plan.block.chunk == chunk
-                && plan.block.units() <= hardware.max_units_per_cube as usize
-                && shared(&plan, spec.precision) <= hardware.max_shared_memory_size
+                && self.has_room(&plan.block, plan.shared_vectors(), spec.precision)
         };
         let others = all[1..].iter().copied().filter(|shape| fits(*shape));
         std::iter::once(all[0]).chain(others).collect()

@@ -142,13 +142,11 @@ impl<R: Runtime> GpuEngine<R> {
         self.check_precision(spec.output)?;
         let hardware = &self.client.properties().hardware;
         let shared_bytes = hardware.max_shared_memory_size;
-        let matrix = self.matrix.filter(|_| spec.precision == Precision::F16);
+        let matrix = self.matrix_of(spec.precision);
         let in_matrices = matrix
             .map(|matrix| plan(spec, shared_bytes, Some((matrix, hardware.plane_size_max as usize)), self.is_software));
         let fits = |plan: &DeformPlan| {
-            let block = plan.block;
-            block.shared_bytes(block.tile_pixels() * block.pixel_stride(), spec.precision.bytes()) <= shared_bytes
-                && block.units() <= hardware.max_units_per_cube as usize
+            self.has_room(&plan.block, plan.block.tile_pixels() * plan.block.pixel_stride(), spec.precision)
         };
         let plan = in_matrices.filter(fits).unwrap_or_else(|| plan(spec, shared_bytes, None, self.is_software));
         let packed = pack_weights(&plan, spec, weights);
