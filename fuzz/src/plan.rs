@@ -68,6 +68,7 @@ pub(crate) fn run(bytes: &[u8]) {
             precision: if precision & 1 == 0 { Precision::F32 } else { Precision::Bf16 },
             in_fours: precision & 64 != 0,
             gaps_sixteenths: u64::from(precision & 64) / 16,
+            together_px: usize::from(precision & 32) << 14,
         },
         beside_host: precision & 128 != 0,
         weights_bytes: numbers.number(),

@@ -140,6 +140,7 @@ impl NewMap {
     /// Memory for a map; its contents are whatever they were.
     pub(crate) fn allocate(pool: &Arc<Pool>, shape: Shape, precision: Precision) -> Result<Self, EngineError> {
         let bytes = shape
+            .one_map()?
             .height
             .checked_mul(shape.width)
             .and_then(|pixels| pixels.checked_mul(pixel_stride(shape.channels) * precision.bytes()))

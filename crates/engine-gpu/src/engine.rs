@@ -40,6 +40,9 @@ mod tables;
 
 use tables::Tables;
 
+/// Pixels of small maps that fill large cards a few times over.
+const TOGETHER_PX: usize = 1 << 19;
+
 /// How an engine is set up.
 #[derive(Clone, Debug)]
 pub struct GpuOptions {
@@ -272,7 +275,7 @@ impl<R: Runtime> Engine for GpuEngine<R> {
     }
 
     fn layout(&self, precision: Precision) -> Layout {
-        Layout { precision, in_fours: true, gaps_sixteenths: GAPS_SIXTEENTHS }
+        Layout { precision, in_fours: true, gaps_sixteenths: GAPS_SIXTEENTHS, together_px: TOGETHER_PX }
     }
 
     fn set_memory_plan(&self, planned_bytes: u64, _limit_bytes: u64) {
@@ -377,25 +380,34 @@ impl<R: Runtime> Engine for GpuEngine<R> {
         self.guarded(|| self.stored_plain(shape, precision, bytes))
     }
 
+    fn stack_maps(&self, maps: &[&Tensor]) -> Result<Tensor, EngineError> {
+        let [first, others @ ..] = maps else { return misfit("a stack of no maps".into()) };
+        if others.is_empty() {
+            return Ok(Tensor::clone(first));
+        }
+        let (shape, precision) = (first.shape().one_map()?, first.precision());
+        if let Some(other) = others.iter().find(|map| (map.shape(), map.precision()) != (shape, precision)) {
+            return misfit(format!("{other:?} stacked on {first:?}"));
+        }
+        self.guarded(|| self.put_together(maps, Shape { maps: maps.len(), ..shape }, precision))
+    }
+
+    fn unstack_maps(&self, stack: &Tensor) -> Result<Vec<Tensor>, EngineError> {
+        let Shape { maps, height, width, channels } = stack.shape();
+        if maps == 1 {
+            return Ok(vec![stack.clone()]);
+        }
+        let map = |n| self.taken_out(stack, n * height, Shape::new(height, width, channels));
+        self.guarded(|| (0..maps).map(map).collect())
+    }
+
     fn rows(&self, input: &Tensor, rows: Range<usize>) -> Result<Tensor, EngineError> {
         let shape = input.shape().of_rows(&rows)?;
-        self.guarded(|| {
-            let map = self.allocate(shape, input.precision())?;
-            self.copy_rows(read(input)?, rows.start, &map, 0, shape.height)?;
-            Ok(map.finish())
-        })
+        self.guarded(|| self.taken_out(input, rows.start, shape))
     }
 
     fn stack_rows(&self, parts: &[Tensor]) -> Result<Tensor, EngineError> {
         let (shape, precision) = stacked(parts)?;
-        self.guarded(|| {
-            let map = self.allocate(shape, precision)?;
-            let mut start = 0;
-            for part in parts {
-                self.copy_rows(read(part)?, 0, &map, start, part.shape().height)?;
-                start += part.shape().height;
-            }
-            Ok(map.finish())
-        })
+        self.guarded(|| self.put_together(&parts.iter().collect::<Vec<_>>(), shape, precision))
     }
 }

@@ -99,7 +99,8 @@ pub(crate) fn read<R: Runtime>(tensor: &Tensor) -> Result<&Map<R>, EngineError> 
 
 /// Bytes of a map. Kernels count vectors in 32 bits.
 pub(crate) fn stored_bytes(shape: Shape, precision: Precision) -> Result<usize, EngineError> {
-    let len = shape.height.checked_mul(shape.width).and_then(|pixels| pixels.checked_mul(vectors(shape.channels)));
+    let sides = [shape.height, shape.width, vectors(shape.channels)];
+    let len = sides.into_iter().try_fold(shape.maps, usize::checked_mul);
     let len = len.filter(|&len| len < u32::MAX as usize / LANES);
     let len = len.ok_or_else(|| EngineError::Shape(format!("{shape} values are more than a GPU can address")))?;
     Ok(len * LANES * precision.bytes())

@@ -141,13 +141,13 @@ impl ConvSpec {
         if channels != self.in_channels {
             return fail(format!("inputs of {channels:?} channels for a convolution of {:?}", self.in_channels));
         }
-        let Shape { height, width, .. } = inputs[0];
-        if let Some(other) = inputs.iter().find(|input| (input.height, input.width) != (height, width)) {
-            return fail(format!("inputs of {} and {other}", inputs[0]));
+        let first = inputs[0];
+        if let Some(other) = inputs.iter().find(|input| !input.lies_on(first)) {
+            return fail(format!("inputs of {first} and {other}"));
         }
-        let [height, width] = [height, width].map(|side| side.div_ceil(self.stride));
+        let [height, width] = [first.height, first.width].map(|side| side.div_ceil(self.stride));
         let r = self.pixel_shuffle;
-        let output = Shape::new(height * r, width * r, self.out_channels / (r * r));
+        let output = first.with(height * r, width * r, self.out_channels / (r * r));
         match addend {
             Some((addend, upsample)) if !upsample.fits(addend, output) => {
                 fail(format!("an addend of {addend} (upsampling: {upsample:?}) for an output of {output}"))
@@ -176,7 +176,7 @@ impl Upsample {
             Self::None => addend == output,
             Self::Nearest | Self::Bilinear => {
                 !addend.is_empty()
-                    && addend.channels == output.channels
+                    && (addend.maps, addend.channels) == (output.maps, output.channels)
                     && output.height.is_multiple_of(addend.height)
                     && output.width.is_multiple_of(addend.width)
                     && output.height / addend.height == output.width / addend.width

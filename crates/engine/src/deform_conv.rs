@@ -125,20 +125,21 @@ impl DeformSpec {
             let due = &self.in_channels;
             return fail(format!("inputs of {channels:?} channels for a deformable convolution of {due:?}"));
         }
-        let Shape { height, width, .. } = inputs[0];
-        if let Some(other) = inputs.iter().find(|input| (input.height, input.width) != (height, width)) {
-            return fail(format!("inputs of {} and {other}", inputs[0]));
+        let first = inputs[0];
+        if let Some(other) = inputs.iter().find(|input| !input.lies_on(first)) {
+            return fail(format!("inputs of {first} and {other}"));
         }
-        let due = Shape::new(height, width, self.offset_channels() + self.mask_channels());
+        let of = |channels| first.with(first.height, first.width, channels);
+        let due = of(self.offset_channels() + self.mask_channels());
         if residues != due {
             return fail(format!("residues of {residues} where {due} are due"));
         }
         if !flows.is_empty() && flows.len() != inputs.len() {
             return fail(format!("{} flows for {} inputs", flows.len(), inputs.len()));
         }
-        let due = Shape::new(height, width, 2);
+        let due = of(2);
         match flows.iter().find(|flow| **flow != due) {
-            Some(flow) => fail(format!("a flow of {flow} for inputs of {}", inputs[0])),
+            Some(flow) => fail(format!("a flow of {flow} for inputs of {first}")),
             None => Ok(()),
         }
     }

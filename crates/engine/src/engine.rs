@@ -255,6 +255,29 @@ pub trait Engine: Send + Sync {
     #[expect(clippy::wrong_self_convention, reason = "named for where the values come from, beside `to_bytes`")]
     fn from_bytes(&self, shape: Shape, precision: Precision, bytes: &[u8]) -> Result<Tensor, EngineError>;
 
+    /// `maps` of one shape and precision in one tensor: what is done with it is done with each map by itself, so that an
+    /// engine on which a small map leaves much idle does several at once. Only as many as [`Layout::maps_together`] says.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] unless there are maps, of one shape and precision; [`EngineError::Unsupported`] by engines
+    /// that work on them one by one; [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
+    fn stack_maps(&self, maps: &[&Tensor]) -> Result<Tensor, EngineError> {
+        let what = || format!("work on {} maps at once", maps.len());
+        match maps {
+            [map] => Ok(Tensor::clone(map)),
+            _ => Err(EngineError::Unsupported { engine: self.info().name, what: what() }),
+        }
+    }
+
+    /// The maps of which `stack` was made, or what became of them.
+    ///
+    /// # Errors
+    /// [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
+    fn unstack_maps(&self, stack: &Tensor) -> Result<Vec<Tensor>, EngineError> {
+        stack.shape().one_map()?;
+        Ok(vec![stack.clone()])
+    }
+
     /// The rows `rows` of `input`, in its precision.
     ///
     /// # Errors
@@ -290,7 +313,7 @@ pub fn stacked(parts: &[Tensor]) -> Result<(Shape, Precision), EngineError> {
     let (Shape { width, channels, .. }, precision) = (first.shape(), first.precision());
     let mut height = 0;
     for part in parts {
-        let shape = part.shape();
+        let shape = part.shape().one_map()?;
         if (shape.width, shape.channels, part.precision()) != (width, channels, precision) {
             return Err(EngineError::Shape(format!("{part:?} below {first:?}")));
         }

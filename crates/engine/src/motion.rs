@@ -36,7 +36,7 @@ pub const STEP: f32 = 1.0;
 /// # Errors
 /// [`EngineError::Shape`] unless `frame` has three channels and a pixel.
 pub fn sizes(frame: Shape) -> Result<Vec<(usize, usize)>, EngineError> {
-    let Shape { mut height, mut width, channels } = frame;
+    let Shape { mut height, mut width, channels, .. } = frame.one_map()?;
     if channels != 3 || frame.is_empty() {
         return Err(EngineError::Shape(format!("motion of a map of {frame}; frames have three channels")));
     }

@@ -46,8 +46,7 @@ impl DeformConv {
         let shapes = |tensors: &[&Tensor]| tensors.iter().map(|tensor| tensor.shape()).collect::<Vec<Shape>>();
         let inputs = shapes(inputs);
         self.spec.check_call(&inputs, residues.shape(), &shapes(flows))?;
-        let Shape { height, width, .. } = inputs[0];
-        Ok(Shape::new(height, width, self.spec.out_channels))
+        Ok(Shape { channels: self.spec.out_channels, ..inputs[0] })
     }
 }
 

@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use crate::EngineError;
 
-/// Height, width and channels of a feature map. Channels are the innermost dimension.
+/// Height, width and channels of a feature map, or of each of several in one tensor. Channels are the innermost dimension,
+/// maps the outermost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
-    /// Rows.
+    /// Maps: 1 but for what [`Engine::stack_maps`](crate::Engine::stack_maps) made, and what becomes of it.
+    pub maps: usize,
+    /// Rows of a map.
     pub height: usize,
     /// Columns.
     pub width: usize,
@@ -19,30 +22,56 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// `height` × `width` × `channels`.
+    /// One map of `height` × `width` × `channels`.
     #[must_use]
     pub const fn new(height: usize, width: usize, channels: usize) -> Self {
-        Self { height, width, channels }
+        Self { maps: 1, height, width, channels }
     }
 
-    /// Positions, `height * width`.
+    /// As many maps as there are here, of `height` × `width` × `channels`.
+    #[must_use]
+    pub const fn with(self, height: usize, width: usize, channels: usize) -> Self {
+        Self { maps: self.maps, height, width, channels }
+    }
+
+    /// Whether each position here is one of `other`, too, whatever the channels.
+    #[must_use]
+    pub const fn lies_on(self, other: Self) -> bool {
+        self.maps == other.maps && self.height == other.height && self.width == other.width
+    }
+
+    /// Rows of all maps.
+    #[must_use]
+    pub const fn rows(self) -> usize {
+        self.maps * self.height
+    }
+
+    /// Positions of all maps.
     #[must_use]
     pub const fn pixels(self) -> usize {
-        self.height * self.width
+        self.rows() * self.width
     }
 
-    /// Values, `height * width * channels`.
+    /// Values of all maps.
     #[must_use]
     pub const fn len(self) -> usize {
-        self.height * self.width * self.channels
+        self.pixels() * self.channels
+    }
+
+    /// For what is done to one map only.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] where there are several.
+    pub fn one_map(self) -> Result<Self, EngineError> {
+        if self.maps == 1 { Ok(self) } else { Err(EngineError::Shape(format!("{self} where one map is due"))) }
     }
 
     /// The shape of the rows `rows` of a tensor of this shape.
     ///
     /// # Errors
-    /// [`EngineError::Shape`] where there are no such rows.
+    /// [`EngineError::Shape`] where there are no such rows, or several maps.
     pub fn of_rows(self, rows: &Range<usize>) -> Result<Self, EngineError> {
-        if rows.start <= rows.end && rows.end <= self.height {
+        if self.maps == 1 && rows.start <= rows.end && rows.end <= self.height {
             Ok(Self { height: rows.end - rows.start, ..self })
         } else {
             Err(EngineError::Shape(format!("rows {} to {} of {self}", rows.start, rows.end)))
@@ -58,7 +87,11 @@ impl Shape {
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}x{}", self.height, self.width, self.channels)
+        let Self { maps, height, width, channels } = self;
+        if *maps != 1 {
+            write!(f, "{maps} maps of ")?;
+        }
+        write!(f, "{height}x{width}x{channels}")
     }
 }
 
@@ -104,13 +137,23 @@ pub struct Layout {
     pub in_fours: bool,
     /// What is free between tensors that come and go, in sixteenths of what they take.
     pub gaps_sixteenths: u64,
+    /// Pixels of small maps that are worth being worked on at once; 0 where maps are worked on one by one.
+    pub together_px: usize,
 }
 
 impl Layout {
     /// Channels without gaps.
     #[must_use]
     pub const fn packed(precision: Precision) -> Self {
-        Self { precision, in_fours: false, gaps_sixteenths: 0 }
+        Self { precision, in_fours: false, gaps_sixteenths: 0, together_px: 0 }
+    }
+
+    /// Maps of `pixels` that are worked on at once, where there are as many that do not wait for each other: 1 or more.
+    #[must_use]
+    pub const fn maps_together(&self, pixels: usize) -> usize {
+        let pixels = if pixels == 0 { 1 } else { pixels };
+        let maps = self.together_px / pixels;
+        if maps == 0 { 1 } else { maps }
     }
 }
 
@@ -134,7 +177,7 @@ impl Tensor {
         Self { shape, precision, storage }
     }
 
-    /// Height, width and channels, without an engine's padding.
+    /// Maps, height, width and channels, without an engine's padding.
     #[must_use]
     pub fn shape(&self) -> Shape {
         self.shape
@@ -167,7 +210,7 @@ pub struct HostTensor {
 }
 
 impl HostTensor {
-    /// A tensor of `data`, `[height][width][channels]`.
+    /// A tensor of `data`, `[map][height][width][channels]`.
     ///
     /// # Errors
     /// [`EngineError::Shape`] unless there are `shape.len()` values.
@@ -205,7 +248,7 @@ impl HostTensor {
     /// The values as `[channels][height][width]`.
     #[must_use]
     pub fn to_planar(&self) -> Vec<f32> {
-        let Shape { height, width, channels } = self.shape;
+        let Shape { height, width, channels, .. } = self.shape;
         let mut planar = Vec::with_capacity(self.data.len());
         for c in 0..channels {
             for i in 0..height * width {

@@ -73,7 +73,7 @@ fn by_definition(
     let mut sum = f64::from(bias[out]);
     let mut first = 0;
     for input in inputs {
-        let Shape { height, width, channels } = input.shape();
+        let Shape { height, width, channels, .. } = input.shape();
         for channel in 0..channels {
             for ky in 0..k {
                 for kx in 0..k {

@@ -83,6 +83,15 @@ pub struct Upsampling {
     pub strip_phases: Vec<Values>,
 }
 
+/// Work that is done on several frames of a window at once, where the engine gains by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Together {
+    /// Values alive meanwhile, for each input pixel of one frame.
+    pub outside: Values,
+    /// For each input pixel of each of the frames.
+    pub each: Values,
+}
+
 /// Of a picture for each position of features.
 const PICTURE: Values = Values::pictures((FACTOR * FACTOR) as u64);
 
@@ -107,6 +116,8 @@ pub struct Descriptor {
     pub macs_per_pixel: u64,
     /// Values alive at once for each input pixel in each phase of the work on a frame; the most counts.
     pub phases: Vec<Values>,
+    /// The phases in which several frames are worked on at once.
+    pub together: Vec<Together>,
     /// The phase in which the picture is made of the features, where that is done in strips.
     pub upsampling: Option<Upsampling>,
     /// What each further frame of a window keeps in memory to its end, for each input pixel: the frame itself and its flows.
@@ -124,13 +135,17 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Bytes alive at once while a frame of so many pixels is worked on, with values kept as `layout` says.
+    /// Bytes alive at once while a frame of so many pixels is worked on, with values kept as `layout` says; the network sees
+    /// `frames` in all.
     #[must_use]
-    pub fn work_bytes(&self, height: usize, width: usize, layout: Layout) -> u64 {
+    pub fn work_bytes(&self, height: usize, width: usize, frames: u64, layout: Layout) -> u64 {
         let most = |phases: &[Values]| phases.iter().map(|values| values.bytes(layout)).max().unwrap_or(0);
         let pixels = (height * width) as u64;
         let with_gaps = |bytes: u64| bytes + bytes / 16 * layout.gaps_sixteenths;
-        let features = most(&self.phases) * pixels;
+        let count = (layout.maps_together(height * width) as u64).min(frames);
+        let together = |phase: &Together| phase.outside.bytes(layout) + count * phase.each.bytes(layout);
+        let together = self.together.iter().map(together).max().unwrap_or(0);
+        let features = most(&self.phases).max(together) * pixels;
         let Some(upsampling) = &self.upsampling else { return with_gaps(features) };
         let side = |px: usize| (px * self.scale as usize).div_ceil(FACTOR);
         let (height, width) = (side(height), side(width));

@@ -42,7 +42,7 @@ mod strips;
 mod window;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use descriptor::{Descriptor, Reach, Upsampling, Values};
+pub use descriptor::{Descriptor, Reach, Together, Upsampling, Values};
 pub use error::ModelError;
 pub use network::{Emit, Network, Shot};
 pub use registry::{Detected, detect};

@@ -117,6 +117,11 @@ pub struct WindowPlan {
 }
 
 impl WindowPlan {
+    /// Frames that a window sees, at most.
+    fn frames_seen(&self) -> u64 {
+        if self.body == 0 { self.most_frames } else { self.body.saturating_add(self.context.saturating_mul(2)) }
+    }
+
     /// Bytes that features may take in memory before they go to the scratch file.
     pub(crate) fn store_limit_bytes(&self) -> u64 {
         if self.scratch_bytes == 0 && self.host_bytes == 0 { u64::MAX } else { self.store_bytes }
@@ -240,14 +245,16 @@ impl SessionPlan {
     /// values kept as `layout` says: what is left by values twice as wide, and the weights once more.
     pub(crate) fn store_bytes_in_full(&self, descriptor: &Descriptor, layout: Layout) -> u64 {
         let full = Layout { precision: Precision::F32, ..layout };
-        let more = work_bytes(descriptor, self.tile, full) - work_bytes(descriptor, self.tile, layout);
+        let frames = self.window.map_or(1, |window| window.frames_seen());
+        let work_bytes = |layout| work_bytes(descriptor, self.tile, frames, layout);
+        let more = work_bytes(full) - work_bytes(layout);
         let more = more + 4 * descriptor.parameters;
         self.window.map_or(0, |window| window.store_bytes.saturating_sub(more))
     }
 }
 
-fn work_bytes(descriptor: &Descriptor, size: Size, layout: Layout) -> u64 {
-    descriptor.work_bytes(size.height as usize, size.width as usize, layout)
+fn work_bytes(descriptor: &Descriptor, size: Size, frames: u64, layout: Layout) -> u64 {
+    descriptor.work_bytes(size.height as usize, size.width as usize, frames, layout)
 }
 
 /// What a way to work takes.
@@ -301,11 +308,11 @@ impl Cost<'_> {
         self.stream.layout.precision.bytes() as u64
     }
 
-    /// Weights, the frame that is worked on, its result, and the frame that comes in.
-    fn base_bytes(&self) -> u64 {
+    /// Weights, the frame that is worked on, its result, and the frame that comes in; the network sees `frames`.
+    fn base_bytes(&self, frames: u64) -> u64 {
         let Stream { descriptor: d, weights_bytes, .. } = self.stream;
         weights_bytes
-            .saturating_add(work_bytes(d, self.grid.tile(), self.stream.layout))
+            .saturating_add(work_bytes(d, self.grid.tile(), frames, self.stream.layout))
             .saturating_add(self.frames_bytes())
     }
 
@@ -324,7 +331,7 @@ impl Cost<'_> {
             _ => 1,
         };
         let kept = kept * frame_bytes(self.padded);
-        self.plan(None, self.base_bytes(), kept)
+        self.plan(None, self.base_bytes(1), kept)
     }
 
     /// Windows with features in memory up to `store_bytes`, or up to what the room leaves, and the rest in a scratch file if
@@ -339,7 +346,10 @@ impl Cost<'_> {
         let result = u64::from(d.scale * d.scale) * frame_bytes(self.padded);
         // Tiles are put together in as many results as the body has frames.
         let results = if self.grid.count() > 1 { result } else { 0 };
-        let base = self.base_bytes();
+        let longest = frames.unwrap_or(u64::MAX);
+        // Of one window over each shot, what is not known yet counts as long.
+        let most_seen = if body == 0 { longest } else { body.saturating_add(context.saturating_mul(2)).min(longest) };
+        let base = self.base_bytes(most_seen);
         // The bytes of a feature on its way to the file or back.
         let transfer = if scratch { stored.min(FEATURE_CHANNELS * self.value_bytes() * tile) } else { 0 };
         let left = room.memory_bytes.saturating_sub(base.saturating_add(transfer));
@@ -348,14 +358,11 @@ impl Cost<'_> {
             true => (left / each.max(1)).min(room.scratch_bytes / stored),
             false => left / (each + stored),
         };
-        let longest = frames.unwrap_or(u64::MAX);
         // Those of the window before wait for those they are mixed with, and tiles are put together in both.
         let fade = if longest > body { self.options.fades(body, context) } else { 0 };
         let faded = fade.saturating_mul(result + results);
         let (seen, waits, made) = match Grid::new(body, context).frames_held() {
-            Some(waits) => {
-                (body.saturating_add(context.saturating_mul(2)).min(longest), waits.min(longest), body.min(longest))
-            }
+            Some(waits) => (most_seen, waits.min(longest), body.min(longest)),
             // One window over each shot, however long: as long as fits, if that is not known.
             None => [frames.unwrap_or(most_frames.max(1)); 3].into(),
         };
@@ -420,6 +427,7 @@ mod tests {
             parameters: 1,
             macs_per_pixel: 1,
             phases: vec![Values::features(2100)],
+            together: Vec::new(),
             upsampling: None,
             held: Values::pictures(1) + Values::flows(2),
             stored_values_per_pixel: 256,

@@ -341,7 +341,7 @@ impl<R: Runtime> GpuEngine<R> {
         let count = CubeCount::Static(
             size(sum_width.div_ceil(plan.tile_width)),
             size(sum_height.div_ceil(plan.tile_height)),
-            size(block.weight_vectors / block.tile_vectors()),
+            size(maps[0].shape.maps * plan.cubes_of_outputs()),
         );
         let dim = CubeDim::new_2d(size(block.columns), size(block.rows));
         let (weights, channels) = (weights()?, array(&prepared.channels, channels_len)?);

@@ -40,7 +40,7 @@ impl<R: Runtime> GpuEngine<R> {
 
     /// [`Engine::begin_download`](framelift_engine::Engine::begin_download).
     pub(super) fn begun(&self, tensor: &Tensor, time: Timestamp, duration_ticks: i64) -> Result<Download, EngineError> {
-        let (from, shape) = (read::<R>(tensor)?, tensor.shape());
+        let (from, shape) = (read::<R>(tensor)?, tensor.shape().one_map()?);
         let what = || format!("{shape} {} is not a picture of three f32 channels", tensor.precision());
         let (Ok(width), Ok(height)) = (u32::try_from(shape.width), u32::try_from(shape.height)) else {
             return misfit(what());

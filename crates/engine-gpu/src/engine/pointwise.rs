@@ -36,11 +36,11 @@ impl<R: Runtime> GpuEngine<R> {
     /// [`Engine::avg_pool`](framelift_engine::Engine::avg_pool).
     pub(super) fn pooled(&self, input: &Tensor) -> Result<Tensor, EngineError> {
         let (from, shape) = (read::<R>(input)?, input.shape());
-        let output = Shape::new(shape.height / 2, shape.width / 2, shape.channels);
+        let output = shape.with(shape.height / 2, shape.width / 2, shape.channels);
         let map = self.allocate(output, input.precision())?;
         if map.len() > 0 {
-            let sizes = [output.height, output.width, shape.width, map.pixel_vectors()].map(|n| n as u32);
-            let [height, width, input_width, vectors] = sizes;
+            let sizes = [output.height, output.width, shape.height, shape.width, map.pixel_vectors(), map.len()];
+            let [height, width, input_height, input_width, vectors, len] = sizes.map(|n| n as u32);
             let (count, dim) = row_of(map.len());
             // SAFETY: one unit for each vector of the output; each reads four pixels inside the input.
             unsafe {
@@ -52,8 +52,10 @@ impl<R: Runtime> GpuEngine<R> {
                     map.arg()?,
                     height,
                     width,
+                    input_height,
                     input_width,
                     vectors,
+                    len,
                     storage_type(input.precision()),
                 );
             }
@@ -157,9 +159,33 @@ impl<R: Runtime> GpuEngine<R> {
         Ok(sum / shape.len() as f64)
     }
 
+    /// A tensor of `shape` of the rows of `input` from row `start` on, which it must have.
+    pub(super) fn taken_out(&self, input: &Tensor, start: usize, shape: Shape) -> Result<Tensor, EngineError> {
+        let map = self.allocate(shape, input.precision())?;
+        self.copy_rows(read(input)?, start, &map, 0, shape.rows())?;
+        Ok(map.finish())
+    }
+
+    /// A tensor of `shape` of the rows of `parts`, one after the other; they must come to those of the shape.
+    pub(super) fn put_together(
+        &self,
+        parts: &[&Tensor],
+        shape: Shape,
+        precision: Precision,
+    ) -> Result<Tensor, EngineError> {
+        let map = self.allocate(shape, precision)?;
+        let mut start = 0;
+        for part in parts {
+            let rows = part.shape().rows();
+            self.copy_rows(read(part)?, 0, &map, start, rows)?;
+            start += rows;
+        }
+        Ok(map.finish())
+    }
+
     /// Copies `rows` rows of `from`, from row `first` on, to those of `to` from row `start` on. Both must have them, and
     /// be of one width, number of channels and precision.
-    pub(super) fn copy_rows(
+    fn copy_rows(
         &self,
         from: &Map<R>,
         first: usize,

@@ -104,7 +104,7 @@ impl<R: Runtime> GpuEngine<R> {
     pub(super) fn warped(&self, input: &Tensor, flow: &Tensor, padding: Padding) -> Result<Tensor, EngineError> {
         let shape = input.shape();
         let (from, by) = (read::<R>(input)?, read_flow::<R>(flow)?);
-        if flow.shape() != Shape::new(shape.height, shape.width, 2) {
+        if flow.shape() != (Shape { channels: 2, ..shape }) {
             return misfit(format!("a flow of {} for {shape}", flow.shape()));
         }
         let map = self.allocate(shape, input.precision())?;
@@ -122,6 +122,7 @@ impl<R: Runtime> GpuEngine<R> {
                     shape.height as u32,
                     shape.width as u32,
                     map.pixel_vectors() as u32,
+                    map.len() as u32,
                     padding == Padding::Border,
                     storage_type(input.precision()),
                 );
@@ -187,7 +188,7 @@ impl<R: Runtime> GpuEngine<R> {
         let inputs = Inputs::new(&maps, &prepared.plan.sources)?;
         let plan = DeformPlan { sources: inputs.sources, flows: !flows.is_empty(), ..prepared.plan.clone() };
         let block = plan.block;
-        let (tiles, rows) = in_rows((height * width).div_ceil(block.tile_pixels()));
+        let (tiles, rows) = in_rows(shape.pixels().div_ceil(block.tile_pixels()));
         let count = CubeCount::Static(tiles, (block.weight_vectors / block.tile_vectors()) as u32, rows);
         let dim = CubeDim::new_2d(block.columns as u32, block.rows as u32);
         let residue_stride = (from_residues.pixel_vectors() * LANES) as u32;
@@ -208,6 +209,7 @@ impl<R: Runtime> GpuEngine<R> {
                     map.arg()?,
                     height as u32,
                     width as u32,
+                    shape.pixels() as u32,
                     residue_stride,
                     spec.max_residue,
                     plan,
@@ -227,6 +229,7 @@ impl<R: Runtime> GpuEngine<R> {
                     map.arg()?,
                     height as u32,
                     width as u32,
+                    shape.pixels() as u32,
                     residue_stride,
                     spec.max_residue,
                     plan,

@@ -1,7 +1,7 @@
 //! Channels to pixels and back.
 
 use cubecl::prelude::*;
-use framelift_engine::{EngineError, Shape, Tensor};
+use framelift_engine::{EngineError, Tensor};
 
 use super::{GpuEngine, misfit};
 use crate::kernels;
@@ -17,17 +17,18 @@ impl<R: Runtime> GpuEngine<R> {
             if r == 0 || !shape.height.is_multiple_of(r) || !shape.width.is_multiple_of(r) {
                 return misfit(format!("the sides of {shape} are not multiples of {r}"));
             }
-            Shape::new(shape.height / r, shape.width / r, shape.channels * r * r)
+            shape.with(shape.height / r, shape.width / r, shape.channels * r * r)
         } else {
             if r == 0 || !shape.channels.is_multiple_of(r * r) {
                 return misfit(format!("{} channels cannot be shuffled by {r}", shape.channels));
             }
-            Shape::new(shape.height * r, shape.width * r, shape.channels / (r * r))
+            shape.with(shape.height * r, shape.width * r, shape.channels / (r * r))
         };
         let from = read::<R>(input)?;
         let map = self.allocate(output, input.precision())?;
         if map.len() > 0 {
-            let [height, width, channels, r] = [output.height, output.width, output.channels, r].map(|n| n as u32);
+            // Rows of one map become rows of one map: all lie one below the other.
+            let [height, width, channels, r] = [output.rows(), output.width, output.channels, r].map(|n| n as u32);
             let (count, dim) = row_of(map.len());
             // SAFETY: one unit for each vector of the output; each reads vectors inside the input.
             unsafe {

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use cubecl::prelude::*;
 use framelift_engine::reference::resize_taps;
-use framelift_engine::{EngineError, Precision, ResizeMode, Shape, Tensor};
+use framelift_engine::{EngineError, Precision, ResizeMode, Tensor};
 
 use super::{GpuEngine, misfit};
 use crate::kernels;
@@ -75,10 +75,10 @@ impl<R: Runtime> GpuEngine<R> {
         }
         let rows = self.tables(shape.height, height, mode)?;
         let columns = self.tables(shape.width, width, mode)?;
-        let map = self.allocate(Shape::new(height, width, shape.channels), input.precision())?;
+        let map = self.allocate(shape.with(height, width, shape.channels), input.precision())?;
         let (count, dim) = row_of(map.len());
-        let sizes = [height, width, shape.width, map.pixel_vectors()].map(|n| n as u32);
-        let [to_height, to_width, input_width, vectors] = sizes;
+        let sizes = [height, width, shape.height, shape.width, map.pixel_vectors(), map.len()].map(|n| n as u32);
+        let [to_height, to_width, input_height, input_width, vectors, len] = sizes;
         // SAFETY: one unit for each vector of the output; tables for each of its rows and columns, of samples inside the
         // input.
         unsafe {
@@ -94,8 +94,10 @@ impl<R: Runtime> GpuEngine<R> {
                 array(&columns.weights, width * columns.taps)?,
                 to_height,
                 to_width,
+                input_height,
                 input_width,
                 vectors,
+                len,
                 rows.taps as u32,
                 columns.taps as u32,
                 storage_type(input.precision()),

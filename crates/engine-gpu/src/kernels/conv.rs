@@ -69,13 +69,18 @@ impl ConvPlan {
         self.sources.iter().map(|source| source.count).sum()
     }
 
+    /// Cubes that make the outputs of a tile.
+    pub(crate) fn cubes_of_outputs(&self) -> usize {
+        self.block.weight_vectors / self.block.tile_vectors()
+    }
+
     /// Chunks of the input's channels.
     pub(crate) fn chunks(&self) -> usize {
         self.input_vectors().div_ceil(self.block.chunk)
     }
 }
 
-/// Sizes that a kernel is not made for anew.
+/// Sizes that a kernel is not made for anew, those of one map. Of several maps, each has cubes of its own.
 #[derive(CubeLaunch, CubeType)]
 pub(crate) struct ConvSizes {
     /// Of the inputs.
@@ -123,7 +128,7 @@ pub(crate) fn conv<C: Float, D: Float, O: Float>(
     let unit_column = UNIT_POS_Y as usize % comptime!(plan.tile_width);
     let unit_at =
         (unit_row * comptime!(plan.stride * halo_width) + unit_column * comptime!(plan.stride)) * pixel_stride;
-    let first_output = CUBE_POS_Z as usize * comptime!(block.tile_vectors()) + UNIT_POS_X as usize;
+    let first_output = cube_of_outputs(comptime!(plan.clone())) * comptime!(block.tile_vectors()) + UNIT_POS_X as usize;
 
     for chunk in 0..comptime!(plan.chunks()) {
         load_tile::<C>(&mut tile, singles, halves, &sizes, chunk, comptime!(plan.clone()));
@@ -179,7 +184,7 @@ pub(crate) fn conv_in_matrices<D: Float, O: Float>(
 
     let tile_row = CUBE_POS_Y as usize * comptime!(plan.tile_height);
     let tile_column = CUBE_POS_X as usize * comptime!(plan.tile_width);
-    let first_output = CUBE_POS_Z as usize * tile_vectors;
+    let first_output = cube_of_outputs(comptime!(plan.clone())) * tile_vectors;
     let planes = (CUBE_DIM / PLANE_DIM) as usize;
 
     for round in 0..(comptime!(block.rows - 1) + planes) / planes {
@@ -236,6 +241,18 @@ pub(crate) fn conv_in_matrices<D: Float, O: Float>(
     }
 }
 
+/// Which of those that share a tile's outputs the cube is.
+#[cube]
+fn cube_of_outputs(#[comptime] plan: ConvPlan) -> usize {
+    CUBE_POS_Z as usize % comptime!(plan.cubes_of_outputs())
+}
+
+/// The map that the cube is at.
+#[cube]
+fn map_of_cube(#[comptime] plan: ConvPlan) -> u32 {
+    CUBE_POS_Z / comptime!(plan.cubes_of_outputs() as u32)
+}
+
 /// Fills the tile in shared memory with chunk `chunk` of the channels; zeros beyond the edges and the last channel.
 #[cube]
 fn load_tile<C: Float>(
@@ -264,6 +281,7 @@ fn load_tile<C: Float>(
                 - comptime!((plan.kernel / 2) as i32);
             let mut value = V4::<C>::cast_from(V4::<f32>::new(0.0f32));
             if row >= 0 && column >= 0 && row < i32::cast_from(sizes.height) && column < i32::cast_from(sizes.width) {
+                let row = map_of_cube(comptime!(plan.clone())) * sizes.height + u32::cast_from(row);
                 let position = row as usize * sizes.width as usize + column as usize;
                 let global = chunk * comptime!(block.chunk) + vector;
                 #[unroll]
@@ -320,14 +338,16 @@ fn finish<D: Float, O: Float>(
         let channel = vector % output_vectors;
         let y = row * shuffle + part / shuffle;
         let x = column * shuffle + part % shuffle;
-        let at = (y * output_width + x) as usize * output_vectors + channel;
+        let map = map_of_cube(comptime!(plan.clone()));
+        let at = ((map * output_height + y) * output_width + x) as usize * output_vectors + channel;
         if comptime!(plan.added == Added::Same) {
             value += V4::<f32>::cast_from(addend[at]);
         }
         if comptime!(plan.added == Added::Nearest) {
             let from_y = y / (output_height / sizes.added_height);
             let from_x = x / (output_width / sizes.added_width);
-            let from = (from_y * sizes.added_width + from_x) as usize * output_vectors + channel;
+            let from_row = map * sizes.added_height + from_y;
+            let from = (from_row * sizes.added_width + from_x) as usize * output_vectors + channel;
             value += V4::<f32>::cast_from(addend[from]);
         }
         if comptime!(plan.added == Added::Bilinear) {
@@ -335,8 +355,9 @@ fn finish<D: Float, O: Float>(
             let (top, bottom, down) = between(y, factor, sizes.added_height);
             let (left, right, across) = between(x, factor, sizes.added_width);
             let width = sizes.added_width;
-            let upper = line::<D>(addend, top * width, left, right, across, output_vectors, channel);
-            let lower = line::<D>(addend, bottom * width, left, right, across, output_vectors, channel);
+            let first = map * sizes.added_height;
+            let upper = line::<D>(addend, (first + top) * width, left, right, across, output_vectors, channel);
+            let lower = line::<D>(addend, (first + bottom) * width, left, right, across, output_vectors, channel);
             value += upper * V4::<f32>::new(1.0f32 - down) + lower * V4::<f32>::new(down);
         }
         output[at] = V4::<O>::cast_from(value);

@@ -44,7 +44,7 @@ impl DeformPlan {
 /// `bias + Σ weight · mask · input(position + tap + offset)`.
 ///
 /// `weights` are `[chunk][item][channel of the group, padded][output]`; `residues` are single values, `residue_stride` a
-/// pixel.
+/// pixel. There are `all` pixels in maps of `height` and `width`.
 #[cube(launch_unchecked)]
 pub(crate) fn deform_conv<C: Float, R: Float, O: Float>(
     singles: &Sequence<Array<V4<f32>>>,
@@ -56,6 +56,7 @@ pub(crate) fn deform_conv<C: Float, R: Float, O: Float>(
     output: &mut Array<V4<O>>,
     height: u32,
     width: u32,
+    all: u32,
     residue_stride: u32,
     max_residue: f32,
     #[comptime] plan: DeformPlan,
@@ -64,7 +65,6 @@ pub(crate) fn deform_conv<C: Float, R: Float, O: Float>(
     let block = comptime!(plan.block);
     let pixels = comptime!(block.tile_pixels());
     let pixel_stride = comptime!(block.pixel_stride());
-    let all = height * width;
 
     let mut tile = SharedMemory::<V4<C>>::new(comptime!(pixels * pixel_stride));
     let mut sums = Array::<V4<f32>>::new(comptime!(block.pixels * block.vectors));
@@ -82,6 +82,7 @@ pub(crate) fn deform_conv<C: Float, R: Float, O: Float>(
             residues,
             height,
             width,
+            all,
             residue_stride,
             max_residue,
             first_position,
@@ -123,6 +124,7 @@ pub(crate) fn deform_conv_in_matrices<R: Float, O: Float>(
     output: &mut Array<V4<O>>,
     height: u32,
     width: u32,
+    all: u32,
     residue_stride: u32,
     max_residue: f32,
     #[comptime] plan: DeformPlan,
@@ -133,7 +135,6 @@ pub(crate) fn deform_conv_in_matrices<R: Float, O: Float>(
     let matrix_pixels = comptime!(pixels / (block.rows * block.pixels));
     let pixel_stride = comptime!(block.pixel_stride());
     let tile_vectors = comptime!(block.tile_vectors());
-    let all = height * width;
 
     let mut tile = SharedMemory::<V4<f16>>::new(comptime!(pixels * pixel_stride));
     let mut staged = SharedMemory::<V4<f32>>::new(comptime!(block.staged_vectors()));
@@ -155,6 +156,7 @@ pub(crate) fn deform_conv_in_matrices<R: Float, O: Float>(
                 residues,
                 height,
                 width,
+                all,
                 residue_stride,
                 max_residue,
                 first_position,
@@ -203,6 +205,7 @@ fn sample_tile<C: Float, R: Float>(
     residues: &Array<R>,
     height: u32,
     width: u32,
+    all: u32,
     residue_stride: u32,
     max_residue: f32,
     first_position: u32,
@@ -214,7 +217,6 @@ fn sample_tile<C: Float, R: Float>(
     let pixels = comptime!(block.tile_pixels());
     let pixel_stride = comptime!(block.pixel_stride());
     let group_vectors = comptime!(plan.group_vectors());
-    let all = height * width;
     for step in 0..comptime!((pixels * items).div_ceil(block.units())) {
         let work = step * comptime!(block.units()) + UNIT_POS as usize;
         if work < comptime!(pixels * items) {
@@ -243,7 +245,8 @@ fn sample_tile<C: Float, R: Float>(
                         }
                     }
                 }
-                let row = i32::cast_from(position / width + tap / 3) - 1 + whole(dy);
+                let map = position / (height * width);
+                let row = i32::cast_from(position / width % height + tap / 3) - 1 + whole(dy);
                 let column = i32::cast_from(position % width + tap % 3) - 1 + whole(dx);
                 let (down, right) = (part(dy), part(dx));
                 for vector in 0..group_vectors {
@@ -259,6 +262,7 @@ fn sample_tile<C: Float, R: Float>(
                             if comptime!(source.half) {
                                 value = sampled::<f16>(
                                     halves.index(slot),
+                                    map,
                                     row,
                                     column,
                                     down,
@@ -273,6 +277,7 @@ fn sample_tile<C: Float, R: Float>(
                             } else {
                                 value = sampled::<f32>(
                                     singles.index(slot),
+                                    map,
                                     row,
                                     column,
                                     down,
@@ -309,7 +314,8 @@ fn tanh(x: f32) -> f32 {
 /// Vector `vector` of the channels of `group` between the pixels, the last one filled up with zeros.
 #[cube]
 fn sampled<F: Float>(
-    map: &Array<V4<F>>,
+    maps: &Array<V4<F>>,
+    map: u32,
     row: i32,
     column: i32,
     down: f32,
@@ -325,7 +331,7 @@ fn sampled<F: Float>(
     let mut value = V4::<f32>::new(0.0f32);
     if comptime!(group_channels % 4 == 0) {
         let at = group * comptime!((group_channels / 4) as u32) + vector;
-        value = bilinear::<F>(map, row, column, down, right, height, width, vectors, at);
+        value = bilinear::<F>(maps, map, row, column, down, right, height, width, vectors, at);
     } else {
         // Groups that do not begin with a vector: each channel out of the vector that it lies in.
         #[unroll]
@@ -333,7 +339,7 @@ fn sampled<F: Float>(
             let channel = vector * 4 + lane as u32;
             if channel < comptime!(group_channels as u32) {
                 let channel = group * comptime!(group_channels as u32) + channel;
-                let whole = bilinear::<F>(map, row, column, down, right, height, width, vectors, channel / 4);
+                let whole = bilinear::<F>(maps, map, row, column, down, right, height, width, vectors, channel / 4);
                 value[lane] = whole[(channel % 4) as usize];
             }
         }

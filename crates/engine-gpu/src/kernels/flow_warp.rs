@@ -5,7 +5,7 @@ use cubecl::prelude::*;
 use super::V4;
 use super::sample::{bilinear, part, whole};
 
-/// One unit makes one vector of `output`. Coordinates beyond the border are taken back to it where `border`.
+/// One unit makes one vector of `output`; `height` and `width` are those of a map, of which there may be several. Coordinates beyond the border are taken back to it where `border`.
 #[cube(launch_unchecked)]
 pub(crate) fn flow_warp<F: Float>(
     input: &Array<V4<F>>,
@@ -14,17 +14,19 @@ pub(crate) fn flow_warp<F: Float>(
     height: u32,
     width: u32,
     vectors: u32,
+    len: u32,
     #[comptime] border: bool,
     #[define(F)] _type: StorageType,
 ) {
     let at = ABSOLUTE_POS;
-    if at < (height * width * vectors) as usize {
+    if at < len as usize {
         let at = at as u32;
         let position = at / vectors;
         let vector = at % vectors;
         let moved = flow[position as usize];
         let mut column = i32::cast_from(position % width) + whole(moved[0]);
-        let mut row = i32::cast_from(position / width) + whole(moved[1]);
+        let map = position / (height * width);
+        let mut row = i32::cast_from(position / width % height) + whole(moved[1]);
         let mut right = part(moved[0]);
         let mut down = part(moved[1]);
         if comptime!(border) {
@@ -39,7 +41,7 @@ pub(crate) fn flow_warp<F: Float>(
             column = clamp(column, 0, last_column);
             row = clamp(row, 0, last_row);
         }
-        let value = bilinear::<F>(input, row, column, down, right, height, width, vectors, vector);
+        let value = bilinear::<F>(input, map, row, column, down, right, height, width, vectors, vector);
         output[at as usize] = V4::<F>::cast_from(value);
     }
 }

@@ -62,22 +62,26 @@ pub(crate) fn scale_channels<F: Float>(
     }
 }
 
-/// The mean of each 2×2 block; `height` and `width` are the output's.
+/// The mean of each 2×2 block; `height` and `width` are those of a map of the output, of which there may be several.
 #[cube(launch_unchecked)]
 pub(crate) fn avg_pool<F: Float>(
     input: &Array<V4<F>>,
     output: &mut Array<V4<F>>,
     height: u32,
     width: u32,
+    input_height: u32,
     input_width: u32,
     vectors: u32,
+    len: u32,
     #[define(F)] _type: StorageType,
 ) {
     let at = ABSOLUTE_POS;
-    if at < (height * width * vectors) as usize {
+    if at < len as usize {
         let at = at as u32;
         let (position, vector) = (at / vectors, at % vectors);
-        let first = ((position / width) * 2 * input_width + (position % width) * 2) * vectors + vector;
+        let (row, x) = (position / width, position % width);
+        let (map, y) = (row / height, row % height);
+        let first = ((map * input_height + y * 2) * input_width + x * 2) * vectors + vector;
         let below = first + input_width * vectors;
         let sum = V4::<f32>::cast_from(input[first as usize])
             + V4::<f32>::cast_from(input[(first + vectors) as usize])

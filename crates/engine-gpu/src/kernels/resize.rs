@@ -5,7 +5,7 @@ use cubecl::prelude::*;
 use super::V4;
 
 /// Each row of the output is made of `row_taps` rows of the input, whose numbers and weights lie in the tables; likewise
-/// its columns. `height` and `width` are the output's.
+/// its columns. `height` and `width` are those of a map of the output, of which there may be several.
 #[cube(launch_unchecked)]
 pub(crate) fn resize<F: Float>(
     input: &Array<V4<F>>,
@@ -16,20 +16,24 @@ pub(crate) fn resize<F: Float>(
     column_weights: &Array<f32>,
     height: u32,
     width: u32,
+    input_height: u32,
     input_width: u32,
     vectors: u32,
+    len: u32,
     #[comptime] row_taps: u32,
     #[comptime] column_taps: u32,
     #[define(F)] _type: StorageType,
 ) {
     let at = ABSOLUTE_POS;
-    if at < (height * width * vectors) as usize {
+    if at < len as usize {
         let at = at as u32;
         let (position, vector) = (at / vectors, at % vectors);
-        let (first_row, first_column) = ((position / width) * row_taps, (position % width) * column_taps);
+        let (row, x) = (position / width, position % width);
+        let (map, y) = (row / height, row % height);
+        let (first_row, first_column) = (y * row_taps, x * column_taps);
         let mut sum = V4::<f32>::new(0.0f32);
         for i in 0..row_taps {
-            let start = rows[(first_row + i) as usize] * input_width;
+            let start = (map * input_height + rows[(first_row + i) as usize]) * input_width;
             let mut line = V4::<f32>::new(0.0f32);
             for j in 0..column_taps {
                 let pixel = start + columns[(first_column + j) as usize];

@@ -19,10 +19,11 @@ pub(crate) fn part(displacement: f32) -> f32 {
     displacement - f32::floor(displacement)
 }
 
-/// Vector `vector` of the pixel at `row`, `column`; zero outside of the map.
+/// Vector `vector` of the pixel at `row`, `column` of map `map`; zero outside of it.
 #[cube]
 pub(crate) fn pixel<F: Float>(
-    map: &Array<V4<F>>,
+    maps: &Array<V4<F>>,
+    map: u32,
     row: i32,
     column: i32,
     height: u32,
@@ -32,16 +33,17 @@ pub(crate) fn pixel<F: Float>(
 ) -> V4<f32> {
     let mut value = V4::<f32>::new(0.0f32);
     if row >= 0 && column >= 0 && row < i32::cast_from(height) && column < i32::cast_from(width) {
-        let at = (u32::cast_from(row) * width + u32::cast_from(column)) * vectors + vector;
-        value = V4::<f32>::cast_from(map[at as usize]);
+        let at = ((map * height + u32::cast_from(row)) * width + u32::cast_from(column)) * vectors + vector;
+        value = V4::<f32>::cast_from(maps[at as usize]);
     }
     value
 }
 
-/// The bilinear value between the pixel at `row`, `column` and its neighbours below and to the right.
+/// The bilinear value between the pixel at `row`, `column` of map `map` and its neighbours below and to the right.
 #[cube]
 pub(crate) fn bilinear<F: Float>(
-    map: &Array<V4<F>>,
+    maps: &Array<V4<F>>,
+    map: u32,
     row: i32,
     column: i32,
     down: f32,
@@ -51,9 +53,10 @@ pub(crate) fn bilinear<F: Float>(
     vectors: u32,
     vector: u32,
 ) -> V4<f32> {
-    let top = pixel::<F>(map, row, column, height, width, vectors, vector) * V4::<f32>::new(1.0f32 - right)
-        + pixel::<F>(map, row, column + 1, height, width, vectors, vector) * V4::<f32>::new(right);
-    let bottom = pixel::<F>(map, row + 1, column, height, width, vectors, vector) * V4::<f32>::new(1.0f32 - right)
-        + pixel::<F>(map, row + 1, column + 1, height, width, vectors, vector) * V4::<f32>::new(right);
+    let top = pixel::<F>(maps, map, row, column, height, width, vectors, vector) * V4::<f32>::new(1.0f32 - right)
+        + pixel::<F>(maps, map, row, column + 1, height, width, vectors, vector) * V4::<f32>::new(right);
+    let bottom = pixel::<F>(maps, map, row + 1, column, height, width, vectors, vector)
+        * V4::<f32>::new(1.0f32 - right)
+        + pixel::<F>(maps, map, row + 1, column + 1, height, width, vectors, vector) * V4::<f32>::new(right);
     top * V4::<f32>::new(1.0f32 - down) + bottom * V4::<f32>::new(down)
 }

@@ -10,6 +10,7 @@
 mod memory;
 mod networks;
 mod operations;
+mod stacks;
 mod tuned;
 
 use std::io::Write as _;

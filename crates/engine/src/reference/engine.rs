@@ -134,6 +134,7 @@ impl Engine for ReferenceEngine {
     }
 
     fn from_host(&self, values: &HostTensor, precision: Precision) -> Result<Tensor, EngineError> {
+        values.shape().one_map()?;
         Ok(self.store(values.clone(), precision))
     }
 
@@ -142,7 +143,7 @@ impl Engine for ReferenceEngine {
     }
 
     fn zeros(&self, shape: Shape, precision: Precision) -> Result<Tensor, EngineError> {
-        Ok(self.store(HostTensor::new(shape, vec![0.0; shape.len()])?, precision))
+        Ok(self.store(HostTensor::new(shape.one_map()?, vec![0.0; shape.len()])?, precision))
     }
 
     fn prepare_conv(&self, spec: &ConvSpec, weights: &[f32], bias: &[f32]) -> Result<Conv, EngineError> {
@@ -236,6 +237,6 @@ impl Engine for ReferenceEngine {
             Precision::Bf16 => halves().map(|b| half::bf16::from_ne_bytes(b).to_f32()).collect(),
             Precision::F16 => halves().map(|b| half::f16::from_ne_bytes(b).to_f32()).collect(),
         };
-        Ok(self.store(HostTensor::new(shape, values)?, precision))
+        Ok(self.store(HostTensor::new(shape.one_map()?, values)?, precision))
     }
 }

@@ -21,10 +21,10 @@ use crate::blocks::{LAST_CHANNELS, LEAKY, ResidualBlocks, Upsampler, prepare};
 use crate::network::Emit;
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
-use crate::spynet::{PYRAMID, Pyramid, Spynet, SpynetWeights, flow_work};
+use crate::spynet::{Spynet, SpynetWeights, flow_work};
 use crate::store::FeatureStore;
 use crate::window::Windowed;
-use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Upsampling, Values, known};
+use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Together, Upsampling, Values, known};
 
 const NAME: &str = "BasicVSR";
 
@@ -55,7 +55,8 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         min_side_px: MIN_SIDE_PX,
         parameters,
         macs_per_pixel: weights.macs(),
-        phases: weights.phases(),
+        phases: vec![weights.phase()],
+        together: vec![weights.together()],
         upsampling: Some(weights.upsampling()),
         held: Values::pictures(1),
         stored_values_per_pixel: weights.channels as u64,
@@ -101,19 +102,21 @@ impl BasicVsrWeights {
         2 * self.spynet.macs() + self.backward.macs() + self.forward.macs() + self.fusion.macs() + self.upsampler.macs()
     }
 
-    /// Values alive at once for each input pixel of a window of one frame: the frame, two pyramids and the features carried on
-    /// while a flow is made; then one pyramid and, in a block, what was carried on, input, inner map and output.
-    pub(crate) fn phases(&self) -> Vec<Values> {
-        let channels = self.channels as u64;
-        vec![
-            Values::features(channels) + Values::pictures(1) + flow_work(),
-            Values::features(4 * channels) + Values::pictures(1) + PYRAMID,
-        ]
+    /// Values alive at once for each input pixel of a window of one frame: the frame, its flow and, in a block, what was
+    /// carried on, input, inner map and output.
+    pub(crate) fn phase(&self) -> Values {
+        Values::features(4 * self.channels as u64) + Values::pictures(1) + Values::flows(1)
     }
 
-    /// Beside the strips: the frame, its pyramid, what is carried on, and the features themselves.
+    /// While flows are made: the frame and the features carried on beside them.
+    pub(crate) fn together(&self) -> Together {
+        let outside = Values::features(self.channels as u64) + Values::pictures(1);
+        Together { outside, each: flow_work() }
+    }
+
+    /// Beside the strips: the frame, its flow, what is carried on, and the features themselves.
     pub(crate) fn upsampling(&self) -> Upsampling {
-        let outside = Values::features(2 * self.channels as u64) + Values::pictures(1) + PYRAMID;
+        let outside = Values::features(2 * self.channels as u64) + Values::pictures(1) + Values::flows(1);
         Upsampling { outside, strip_phases: Upsampler::phases(self.channels, LAST_CHANNELS) }
     }
 
@@ -123,7 +126,7 @@ impl BasicVsrWeights {
         Ok(BasicVsr {
             channels: self.channels,
             precision,
-            spynet: self.spynet.prepare(Arc::clone(&engine), Precision::F32)?,
+            spynet: self.spynet.prepare(Arc::clone(&engine), precision)?,
             backward: self.backward.prepare(&*engine, &ins, precision)?,
             forward: self.forward.prepare(&*engine, &ins, precision)?,
             fusion: prepare(&*engine, &self.fusion, 1, &both, LEAKY, precision)?,
@@ -156,62 +159,56 @@ impl BasicVsr {
         emit: &mut Emit<'_>,
     ) -> Result<(), EngineError> {
         let mut waiting = Vec::with_capacity(keep.len());
-        let mut pass = Pass::begin(self, &self.backward);
-        for (i, frame) in frames.iter().enumerate().skip(keep.start).rev() {
-            let features = pass.step(frame)?;
-            if keep.contains(&i) {
+        let latest_first: Vec<&Tensor> = frames[keep.start..].iter().rev().collect();
+        self.propagate(&self.backward, &latest_first, |step, features| {
+            if keep.contains(&(frames.len() - 1 - step)) {
                 waiting.push(store.put(features)?);
             }
-        }
+            Ok(())
+        })?;
 
-        let mut pass = Pass::begin(self, &self.forward);
-        for (i, frame) in frames.iter().enumerate().take(keep.end) {
-            let forward = pass.step(frame)?;
+        let earliest_first: Vec<&Tensor> = frames[..keep.end].iter().collect();
+        self.propagate(&self.forward, &earliest_first, |i, forward| {
             if !keep.contains(&i) {
-                continue;
+                return Ok(());
             }
             // What was put last is the earliest frame's.
-            let Some(id) = waiting.pop() else { continue };
+            let Some(id) = waiting.pop() else { return Ok(()) };
             let backward = store.get(id)?;
             store.release(id);
             let fused = self.engine.conv(&self.fusion, &[&backward, &forward], None)?;
             drop((backward, forward));
-            let base = Addend { tensor: frame, upsample: Upsample::Bilinear };
-            emit(self.upsampler.run(&*self.engine, fused, Some(base))?)?;
+            let base = Addend { tensor: &frames[i], upsample: Upsample::Bilinear };
+            emit(self.upsampler.run(&*self.engine, fused, Some(base))?)
+        })
+    }
+
+    /// Carries features on from each of `frames` to the next; `take` is given those of each, and its place.
+    fn propagate(
+        &self,
+        blocks: &ResidualBlocks<Conv>,
+        frames: &[&Tensor],
+        mut take: impl FnMut(usize, Tensor) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let engine = &*self.engine;
+        let Some(first) = frames.first() else { return Ok(()) };
+        let nothing = engine.zeros(Shape { channels: self.channels, ..first.shape() }, self.precision)?;
+        let mut features = blocks.run(engine, &[first, &nothing])?;
+        drop(nothing);
+        take(0, features.clone())?;
+        let mut step = 0;
+        let to_before: Vec<[&Tensor; 2]> = frames.windows(2).map(|pair| [pair[1], pair[0]]).collect();
+        for pairs in to_before.chunks(self.spynet.together(first.shape())) {
+            for ([frame, _], flow) in pairs.iter().zip(self.spynet.flows(pairs)?) {
+                let carried = engine.flow_warp(&features, &flow, Padding::Zeros)?;
+                drop(features);
+                features = blocks.run(engine, &[frame, &carried])?;
+                drop(carried);
+                step += 1;
+                take(step, features.clone())?;
+            }
         }
         Ok(())
-    }
-}
-
-/// Features carried from frame to frame in one direction.
-struct Pass<'n> {
-    network: &'n BasicVsr,
-    blocks: &'n ResidualBlocks<Conv>,
-    /// The frame before and its features.
-    before: Option<(Pyramid, Tensor)>,
-}
-
-impl<'n> Pass<'n> {
-    fn begin(network: &'n BasicVsr, blocks: &'n ResidualBlocks<Conv>) -> Self {
-        Self { network, blocks, before: None }
-    }
-
-    /// The features of the next frame.
-    fn step(&mut self, frame: &Tensor) -> Result<Tensor, EngineError> {
-        let BasicVsr { engine, spynet, .. } = self.network;
-        let pyramid = spynet.pyramid(frame)?;
-        let carried = match self.before.take() {
-            Some((before, features)) => {
-                engine.flow_warp(&features, &spynet.flow(&pyramid, &before)?, Padding::Zeros)?
-            }
-            None => {
-                let Shape { height, width, .. } = frame.shape();
-                engine.zeros(Shape::new(height, width, self.network.channels), self.network.precision)?
-            }
-        };
-        let features = self.blocks.run(&**engine, &[frame, &carried])?;
-        self.before = Some((pyramid, features.clone()));
-        Ok(features)
     }
 }
 

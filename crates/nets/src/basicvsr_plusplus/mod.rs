@@ -31,7 +31,7 @@ use crate::blocks::{LAST_CHANNELS, LEAKY, ResidualBlocks, Upsampler};
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
 use crate::spynet::{SpynetWeights, flow_work};
-use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Upsampling, Values, known};
+use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Together, Upsampling, Values, known};
 
 use align::AlignWeights;
 use network::{BasicVsrPlusPlus, Branch};
@@ -106,6 +106,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         parameters,
         macs_per_pixel: weights.macs(),
         phases: weights.phases(),
+        together: weights.together(),
         upsampling: Some(weights.upsampling()),
         held: FRAME + weights.shared(FLOWS),
         stored_values_per_pixel: weights.per_pixel(BRANCHES.len() as u64 * channels as u64),
@@ -160,13 +161,19 @@ impl BasicVsrPlusPlusWeights {
         )
     }
 
-    /// Values alive at once for each input pixel of a window of one frame: the frame and two pyramids while a flow is made;
-    /// a branch's features of two frames before, the frame's own, and what aligns these for the last branch.
+    /// Values alive at once for each input pixel of a window of one frame: the frame, a branch's features of two frames
+    /// before, the frame's own, and what aligns these for the last branch.
     fn phases(&self) -> Vec<Values> {
         let channels = self.channels as u64;
         let at_hand = Values::features((2 + BRANCHES.len() as u64) * channels);
         let aligning = self.branches[0].align.phases(channels).map(|phase| at_hand + phase);
-        [flow_work()].into_iter().chain(aligning).map(|phase| self.shared(phase) + FRAME).collect()
+        aligning.map(|phase| self.shared(phase) + FRAME).into()
+    }
+
+    /// While flows are made, and while the features of frames by themselves are: in a block input, inner map and output.
+    fn together(&self) -> Vec<Together> {
+        let spatial = self.shared(Values::features(3 * self.channels as u64)) + FRAME;
+        [self.shared(flow_work()), spatial].map(|each| Together { outside: FRAME, each }).into()
     }
 
     /// Beside the strips: the frame, a branch's features of two frames before, and the features themselves.
@@ -210,7 +217,8 @@ impl Weights for BasicVsrPlusPlusWeights {
         };
         Ok(Arc::new(BasicVsrPlusPlus {
             descriptor: descriptor.clone(),
-            spynet: self.spynet.prepare(Arc::clone(&engine), Precision::F32)?,
+            precision,
+            spynet: self.spynet.prepare(Arc::clone(&engine), precision)?,
             extract: self.extract.prepare(&*engine, &[if strided.is_some() { channels } else { 3 }], precision)?,
             strided,
             branches: [branch(0)?, branch(1)?, branch(2)?],

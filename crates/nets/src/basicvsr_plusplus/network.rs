@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use framelift_engine::{Addend, Conv, Engine, EngineError, ResizeMode, Shape, Tensor, Upsample};
+use framelift_engine::{Addend, Conv, Engine, EngineError, Precision, ResizeMode, Shape, Tensor, Upsample};
 
 use super::SAME_SIZE_STRIDE;
 use super::align::{Align, Before, second_order};
@@ -18,6 +18,7 @@ use crate::window::Windowed;
 pub(super) struct BasicVsrPlusPlus {
     pub(super) descriptor: Descriptor,
     pub(super) engine: Arc<dyn Engine>,
+    pub(super) precision: Precision,
     pub(super) spynet: Spynet,
     /// The convolutions of stride 2 of the variant of the input's size.
     pub(super) strided: Option<[Conv; 2]>,
@@ -45,8 +46,14 @@ struct Flows {
 }
 
 impl BasicVsrPlusPlus {
-    /// The features of a frame by itself.
-    fn spatial(&self, frame: &Tensor) -> Result<Tensor, EngineError> {
+    /// The features of frames by themselves.
+    fn spatial(&self, frames: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        let engine = &*self.engine;
+        let stack = engine.stack_maps(&frames.iter().collect::<Vec<_>>())?;
+        engine.unstack_maps(&self.extracted(&stack)?)
+    }
+
+    fn extracted(&self, frame: &Tensor) -> Result<Tensor, EngineError> {
         let engine = &*self.engine;
         let Some([a, b]) = &self.strided else { return self.extract.run(engine, &[frame]) };
         let map = engine.conv(a, &[frame], None)?;
@@ -54,27 +61,35 @@ impl BasicVsrPlusPlus {
         self.extract.run(engine, &[&map])
     }
 
+    /// Frames of `shape` that are worked on at once.
+    fn together(&self, shape: Shape) -> usize {
+        self.engine.layout(self.precision).maps_together(shape.pixels())
+    }
+
     /// The flows of a window, at the size of its features.
     fn flows(&self, frames: &[Tensor]) -> Result<Flows, EngineError> {
-        let pyramid = |frame: &Tensor| {
-            if self.strided.is_none() {
-                return self.spynet.pyramid(frame);
-            }
-            let Shape { height, width, .. } = frame.shape();
-            let (height, width) = (height / SAME_SIZE_STRIDE, width / SAME_SIZE_STRIDE);
-            self.spynet.pyramid(&self.engine.resize(frame, height, width, ResizeMode::Bicubic)?)
-        };
         let mut flows = Flows { to_next: Vec::new(), to_previous: Vec::new() };
-        let mut before = None;
-        for frame in frames {
-            let now = pyramid(frame)?;
-            if let Some(before) = &before {
-                flows.to_next.push(self.spynet.flow(before, &now)?);
-                flows.to_previous.push(self.spynet.flow(&now, before)?);
-            }
-            before = Some(now);
+        let mut from = 0;
+        while from + 1 < frames.len() {
+            let end = frames.len().min(from + 1 + self.together(frames[from].shape()));
+            let frames =
+                frames[from..end].iter().map(|frame| self.at_features(frame)).collect::<Result<Vec<_>, _>>()?;
+            let to_next: Vec<[&Tensor; 2]> = frames.windows(2).map(|pair| [&pair[0], &pair[1]]).collect();
+            let to_previous: Vec<[&Tensor; 2]> = to_next.iter().map(|[frame, next]| [*next, *frame]).collect();
+            flows.to_next.extend(self.spynet.flows(&to_next)?);
+            flows.to_previous.extend(self.spynet.flows(&to_previous)?);
+            from = end - 1;
         }
         Ok(flows)
+    }
+
+    /// A frame at the size of its features.
+    fn at_features(&self, frame: &Tensor) -> Result<Tensor, EngineError> {
+        if self.strided.is_none() {
+            return Ok(frame.clone());
+        }
+        let Shape { height, width, .. } = frame.shape();
+        self.engine.resize(frame, height / SAME_SIZE_STRIDE, width / SAME_SIZE_STRIDE, ResizeMode::Bicubic)
     }
 
     /// Runs one branch over all frames. The features of a frame in `needed` join those `stored` of it; those of the
@@ -169,8 +184,10 @@ impl Windowed for BasicVsrPlusPlus {
         let flows = self.flows(frames)?;
         // Of each frame, its own features and those of the branches that are past it.
         let mut stored: Vec<Vec<FeatureId>> = Vec::with_capacity(frames.len());
-        for frame in frames {
-            stored.push(vec![store.put(self.spatial(frame)?)?]);
+        for some in frames.chunks(self.together(frames[0].shape())) {
+            for features in self.spatial(some)? {
+                stored.push(vec![store.put(features)?]);
+            }
         }
 
         let [backward_1, forward_1, backward_2] = &self.branches;

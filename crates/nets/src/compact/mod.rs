@@ -77,6 +77,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
             Values::features(2 * f) + Values::pictures(1),
             Values::features(f) + Values::pictures(1 + values / 3),
         ],
+        together: Vec::new(),
         upsampling: None,
         held: Values::default(),
         stored_values_per_pixel: 0,

@@ -89,6 +89,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         parameters,
         macs_per_pixel: 9 * ((9 + c) * c + 2 * b * c * c + c * values),
         phases,
+        together: Vec::new(),
         upsampling: None,
         held: Values::default(),
         stored_values_per_pixel: 0,

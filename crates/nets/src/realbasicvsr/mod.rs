@@ -23,7 +23,7 @@ use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
 use crate::store::FeatureStore;
 use crate::window::Windowed;
-use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Upsampling, Values, known};
+use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Together, Upsampling, Values, known};
 
 const NAME: &str = "RealBasicVSR";
 
@@ -48,7 +48,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
 
     let otherwise = "filmed scenes with noise, blur and compression of unknown kind, four times the size";
     let (purpose, licence) = known::purpose_and_licence(checkpoint, otherwise);
-    let (as_it_came, upsampling) = (Values::pictures(1), basicvsr.upsampling());
+    let (as_it_came, together, upsampling) = (Values::pictures(1), basicvsr.together(), basicvsr.upsampling());
     let descriptor = Descriptor {
         architecture: NAME,
         variant: format!(
@@ -64,7 +64,8 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         parameters,
         macs_per_pixel: basicvsr.macs() + cleaning.macs() + residue.macs(),
         // Frames are there as they came and cleaned.
-        phases: basicvsr.phases().into_iter().map(|phase| phase + as_it_came).collect(),
+        phases: vec![basicvsr.phase() + as_it_came],
+        together: vec![Together { outside: together.outside + as_it_came, ..together }, cleaning_work(channels)],
         upsampling: Some(Upsampling { outside: upsampling.outside + as_it_came, ..upsampling }),
         held: Values::pictures(2),
         stored_values_per_pixel: channels as u64,
@@ -74,6 +75,11 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
     };
     let weights = Parts { cleaning, residue, basicvsr };
     Ok(Detected::new(descriptor, RealBasicVsrWeights { parts: Arc::new(weights), threshold: DEFAULT_THRESHOLD }))
+}
+
+/// Values alive at once while frames are cleaned: in a block input, inner map and output.
+fn cleaning_work(channels: usize) -> Together {
+    Together { outside: Values::pictures(1), each: Values::features(3 * channels as u64) + Values::pictures(2) }
 }
 
 struct RealBasicVsrWeights {
@@ -99,6 +105,7 @@ impl Weights for RealBasicVsrWeights {
         let last = ConvSpec::new(3, &[basicvsr.channels], 3).precision(precision, Precision::F32);
         Ok(Arc::new(RealBasicVsr {
             descriptor: descriptor.clone(),
+            precision,
             max_mean_residue: f64::from(self.threshold) / 255.0,
             cleaning: cleaning.prepare(&*engine, &[3], precision)?,
             residue: engine.prepare_conv(&last, &residue.weights, &residue.bias)?,
@@ -116,6 +123,7 @@ impl Weights for RealBasicVsrWeights {
 struct RealBasicVsr {
     descriptor: Descriptor,
     engine: Arc<dyn Engine>,
+    precision: Precision,
     cleaning: ResidualBlocks<Conv>,
     residue: Conv,
     /// Cleaning goes on until the mean residue is below this.
@@ -126,15 +134,19 @@ struct RealBasicVsr {
 impl RealBasicVsr {
     /// The frames of a window, cleaned.
     fn cleaned(&self, frames: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        let engine = &*self.engine;
         let mut frames = frames.to_vec();
+        let together =
+            frames.first().map_or(1, |frame| engine.layout(self.precision).maps_together(frame.shape().pixels()));
         for _ in 0..MAX_CLEANINGS {
             let mut sum = 0.0;
-            for frame in &mut frames {
-                let features = self.cleaning.run(&*self.engine, &[frame])?;
-                let residue = self.engine.conv(&self.residue, &[&features], None)?;
+            for some in frames.chunks_mut(together) {
+                let stack = engine.stack_maps(&some.iter().collect::<Vec<_>>())?;
+                let features = self.cleaning.run(engine, &[&stack])?;
+                let residue = engine.conv(&self.residue, &[&features], None)?;
                 drop(features);
-                sum += self.engine.mean_abs(&residue)?;
-                *frame = self.engine.add_scaled(&residue, 1.0, frame)?;
+                sum += engine.mean_abs(&residue)? * some.len() as f64;
+                some.clone_from_slice(&engine.unstack_maps(&engine.add_scaled(&residue, 1.0, &stack)?)?);
             }
             if sum / (frames.len() as f64) < self.max_mean_residue {
                 break;

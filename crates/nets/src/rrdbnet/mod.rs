@@ -93,6 +93,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Detected, ModelError> {
         parameters,
         macs_per_pixel: weights.macs(),
         phases: vec![weights.values()],
+        together: Vec::new(),
         upsampling: Some(Upsampling {
             outside: weights.outside(),
             strip_phases: Upsampler::phases(features, features),

@@ -10,7 +10,7 @@
 //! ```
 //! The flow, `h × w × 2`, is `(dx, dy)` in pixels: where in `to` that is which lies at a position of `from`. It
 //! depends on the size of the frames, which tells how far they are stretched. Flow and pyramids are f32 in every
-//! precision.
+//! precision; the maps between the convolutions are not.
 
 use std::sync::Arc;
 
@@ -32,12 +32,12 @@ const MULTIPLE: usize = 1 << (LEVELS - 1);
 const CHANNELS: [(usize, usize); 5] = [(8, 32), (32, 64), (64, 32), (32, 16), (16, 2)];
 
 /// A frame's pyramid for each of its pixels: four thirds of the frame.
-pub(crate) const PYRAMID: Values = Values { features: 0, f32: 4, padding: 2 };
+const PYRAMID: Values = Values { features: 0, f32: 4, padding: 2 };
 
 /// Values alive at once while a flow is made of two pyramids, these included: the flow before and the maps of 32 and 64
 /// channels at the finest level.
 pub(crate) fn flow_work() -> Values {
-    PYRAMID + PYRAMID + Values::flows(1) + Values::f32(32 + 64)
+    PYRAMID + PYRAMID + Values::flows(1) + Values::features(32 + 64)
 }
 
 /// The weights of the network.
@@ -90,13 +90,14 @@ impl SpynetWeights {
         let levels = self.levels.iter().map(level).collect::<Result<_, _>>()?;
         let gains = self.std.iter().map(|std| 1.0 / std).collect();
         let offsets = self.mean.iter().zip(&self.std).map(|(mean, std)| -mean / std).collect();
-        Ok(Spynet { engine, gains, offsets, levels })
+        Ok(Spynet { engine, precision, gains, offsets, levels })
     }
 }
 
 /// The network on an engine.
 pub(crate) struct Spynet {
     engine: Arc<dyn Engine>,
+    precision: Precision,
     /// Of the normalisation.
     gains: Vec<f32>,
     offsets: Vec<f32>,
@@ -111,9 +112,9 @@ struct Level {
     last: Conv,
 }
 
-/// A frame at all levels, ready for flows from and to it.
-pub(crate) struct Pyramid {
-    /// Of the frame.
+/// Frames at all levels, ready for flows from and to them.
+struct Pyramid {
+    /// Of a frame.
     height: usize,
     width: usize,
     /// Coarsest first.
@@ -121,10 +122,29 @@ pub(crate) struct Pyramid {
 }
 
 impl Spynet {
-    /// The levels of `frame`.
-    pub(crate) fn pyramid(&self, frame: &Tensor) -> Result<Pyramid, EngineError> {
-        let Shape { height, width, .. } = frame.shape();
-        let stretched = self.resized(frame, height.next_multiple_of(MULTIPLE), width.next_multiple_of(MULTIPLE))?;
+    /// Pairs of frames of `shape` that are worked on at once.
+    pub(crate) fn together(&self, shape: Shape) -> usize {
+        self.engine.layout(self.precision).maps_together(shape.pixels())
+    }
+
+    /// The flow from the first frame of each pair to the second; all are of one size.
+    pub(crate) fn flows(&self, pairs: &[[&Tensor; 2]]) -> Result<Vec<Tensor>, EngineError> {
+        let mut flows = Vec::with_capacity(pairs.len());
+        let Some([first, _]) = pairs.first() else { return Ok(flows) };
+        for pairs in pairs.chunks(self.together(first.shape())) {
+            let pyramid = |side: usize| {
+                let frames: Vec<&Tensor> = pairs.iter().map(|pair| pair[side]).collect();
+                self.pyramid(&self.engine.stack_maps(&frames)?)
+            };
+            let flow = self.flow(&pyramid(0)?, &pyramid(1)?)?;
+            flows.extend(self.engine.unstack_maps(&flow)?);
+        }
+        Ok(flows)
+    }
+
+    fn pyramid(&self, frames: &Tensor) -> Result<Pyramid, EngineError> {
+        let Shape { height, width, .. } = frames.shape();
+        let stretched = self.resized(frames, height.next_multiple_of(MULTIPLE), width.next_multiple_of(MULTIPLE))?;
         let mut levels = vec![self.engine.scale_channels(&stretched, &self.gains, &self.offsets)?];
         for level in 1..LEVELS {
             levels.push(self.engine.avg_pool(&levels[level - 1])?);
@@ -133,11 +153,10 @@ impl Spynet {
         Ok(Pyramid { height, width, levels })
     }
 
-    /// The flow from one frame to another of its size.
-    pub(crate) fn flow(&self, from: &Pyramid, to: &Pyramid) -> Result<Tensor, EngineError> {
+    /// The flows from frames to as many others of their size.
+    fn flow(&self, from: &Pyramid, to: &Pyramid) -> Result<Tensor, EngineError> {
         let engine = &*self.engine;
-        let Shape { height, width, .. } = from.levels[0].shape();
-        let mut flow = engine.zeros(Shape::new(height, width, 2), Precision::F32)?;
+        let mut flow = engine.zeros(Shape { channels: 2, ..from.levels[0].shape() }, Precision::F32)?;
         for ((level, from), to) in self.levels.iter().zip(&from.levels).zip(&to.levels) {
             let Shape { height, width, .. } = from.shape();
             if flow.shape().height != height {

@@ -52,7 +52,7 @@ pub(crate) fn write(
             put(&[0])?;
             continue;
         };
-        let Shape { height, width, channels } = tensor.shape();
+        let Shape { height, width, channels, .. } = tensor.shape();
         put(&[1, code(tensor.precision())])?;
         for side in [height, width, channels] {
             put(&(side as u64).to_le_bytes())?;

@@ -40,6 +40,7 @@ impl Fake {
             parameters: 0,
             macs_per_pixel: 0,
             phases: vec![Values::features(self.values_per_pixel)],
+            together: Vec::new(),
             upsampling: None,
             held: Values::pictures(1),
             stored_values_per_pixel: 3,

@@ -74,7 +74,7 @@ impl ConvCase {
     /// A third of the output's size where that is possible, else the size of the sums.
     fn addend(&self) -> Option<(HostTensor, Upsample)> {
         let upsample = self.addend?;
-        let Shape { height, width, channels } = self.output_shape();
+        let Shape { height, width, channels, .. } = self.output_shape();
         let thirds = height.is_multiple_of(3) && width.is_multiple_of(3);
         let factor = match upsample {
             Upsample::None => 1,

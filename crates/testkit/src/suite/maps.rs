@@ -78,7 +78,7 @@ pub fn check_resize(case: &MapCase, (height, width): (usize, usize), engines: &[
 /// # Panics
 /// Where a value is not in its place.
 pub fn check_shuffle(case: &MapCase, factor: usize, engine: &dyn Engine) {
-    let Shape { height, width, channels } = case.shape;
+    let Shape { height, width, channels, .. } = case.shape;
     let shape = Shape::new(height, width, channels * factor * factor);
     let input = MapCase { shape, ..*case }.values(5);
     let tensor = upload(engine, &input, case.stored);
