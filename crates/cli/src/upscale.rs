@@ -24,7 +24,16 @@ pub(crate) fn upscale(args: &Upscale) -> Result<(), Failure> {
     let settings = Settings::new(args)?;
     let input = match &args.inputs[..] {
         [input] if !Path::new(input).is_dir() => input,
-        _ => {
+        inputs => {
+            if args.output.is_none()
+                && let [_, .., last] = inputs
+                && names_a_film(last)
+                && !Path::new(last).exists()
+                && !last.contains("://")
+            {
+                let message = format!("there is no input {last}; if that is where the film goes, say --output {last}");
+                return Err(Failure::Command(ErrorKind::Usage, message));
+            }
             let place = match args.output.as_deref() {
                 Some("-") => {
                     let message = "several films cannot go to one pipe; name a folder with --output";

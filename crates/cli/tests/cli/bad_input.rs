@@ -143,6 +143,14 @@ fn limits_and_devices() {
 }
 
 #[test]
+fn an_output_where_an_input_is_due() {
+    let folder = tempfile::tempdir().unwrap();
+    film(&folder.path().join("ok.mkv"), variable_rate(5));
+    refused(folder.path(), &["upscale", "ok.mkv", "big.mkv"], 2, "say --output big.mkv");
+    refused(folder.path(), &["upscale", "ok.mkv", "ok.mkv", "frames/%04d.png"], 2, "say --output frames/%04d.png");
+}
+
+#[test]
 fn arguments_that_are_wrong() {
     let cases: [&[&str]; 7] = [
         &[],
