@@ -155,7 +155,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--device", default="gpu", help="framelift's --device")
     parser.add_argument("--torch-device", default="cuda", choices=("cuda", "cpu"))
-    parser.add_argument("--framelift", type=pathlib.Path, default=target / "release" / "framelift")
+    parser.add_argument("--framelift", type=pathlib.Path, default=target / "release" / "framelift", help="or the networks program of scripts/gpu-kit.sh")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--one", nargs=3, metavar=("NETWORK", "SETTING", "SIZE"), help=argparse.SUPPRESS)
     parser.add_argument("--limits", action="store_true", help=argparse.SUPPRESS)
@@ -178,7 +178,7 @@ def main():
         for name in options.networks:
             weights = export(name, pathlib.Path(folder))
             for size in options.sizes or NETWORKS[name]:
-                rows, gflop = {}, None
+                rows, first, gflop = {}, {}, None
                 for _ in range(options.rounds):
                     for setting in options.settings:
                         rows.setdefault(setting, []).append(child(sys.executable, __file__, *same, "--one", name, setting, size))
@@ -186,8 +186,12 @@ def main():
                         found = framelift(name, weights, size, precision, options)
                         gflop = found["gflop_per_frame"] if found else gflop
                         rows.setdefault(f"framelift {precision}", []).append(found and found["ms_min"])
+                        if found and "first_frame_ms" in found:
+                            first.setdefault(precision, []).append(found["first_frame_ms"])
                 report(name, size, rows, gflop, limits, options.settings)
-                results["networks"][f"{name} {size}"] = {"rounds": rows, "gflop_per_frame": gflop}
+                for precision, times in first.items():
+                    print(f"{name:20} {size:>9} first frame in {precision}, ms after the start, round by round: {', '.join(f'{t:.0f}' for t in times)}")
+                results["networks"][f"{name} {size}"] = {"rounds": rows, "first_frame_ms": first, "gflop_per_frame": gflop}
                 if options.json:
                     options.json.parent.mkdir(parents=True, exist_ok=True)
                     options.json.write_text(json.dumps(results, indent=1))

@@ -1,18 +1,14 @@
 //! `framelift bench`: networks alone, on frames of noise.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use framelift::engine::{Engine, HostTensor, Precision, Shape, Support, Tensor};
-use framelift::{MemoryStore, Model, Network, Reach, Size};
+use framelift::{Model, Reach, Size, seconds_a_frame};
 use serde_json::{Value, json};
 
 use crate::args::Bench;
 use crate::report::{err, human_bytes, out};
 use crate::{Failure, upscale};
-
-/// Frames before the clock starts: pools are filled, caches warm, the look-ahead primed.
-const WARM_UP: usize = 3;
 
 pub(crate) fn bench(args: &Bench) -> Result<(), Failure> {
     let mut models: Vec<Model> = Vec::new();
@@ -104,79 +100,19 @@ fn measure(
         engine.from_host(&values, Precision::F32)
     };
     let window = (network.descriptor().reach == Reach::Window).then_some(usize::from(args.window));
-    let mut times_ms = match window {
-        Some(window) => {
-            let frames: Vec<Tensor> = (0..window).map(|_| frame()).collect::<Result<_, _>>()?;
-            window_times_ms(args, &**engine, &*network, &frames)?
-        }
-        None => push_times_ms(args, &**engine, &network, &frame()?)?,
-    };
-    times_ms.sort_by(f64::total_cmp);
+    let frames: Vec<Tensor> = (0..window.unwrap_or(1)).map(|_| frame()).collect::<Result<_, _>>()?;
+    let times = seconds_a_frame(&**engine, &network, &frames, args.seconds)?;
     Ok(Measured {
         model: model.name().to_owned(),
         size,
         precision,
-        frames: times_ms.len() * window.unwrap_or(1),
+        frames: times.len() * window.unwrap_or(1),
         window,
-        median_ms: times_ms[times_ms.len() / 2],
-        min_ms: times_ms[0],
+        median_ms: 1e3 * times[times.len() / 2],
+        min_ms: 1e3 * times[0],
         gflop_per_frame: 2e-9 * (network.descriptor().macs_per_pixel * size.pixels()) as f64,
         peak_bytes: engine.memory().peak_bytes,
     })
-}
-
-/// Frames that are pushed before the engine is waited for take about so long: a device that works on while the next frames
-/// are asked for shows its speed then, as it does in a film.
-const BATCH_SECONDS: f64 = 0.1;
-
-/// Frames of such a batch, at most.
-const MOST_IN_BATCH: usize = 32;
-
-fn push_times_ms(
-    args: &Bench,
-    engine: &dyn Engine,
-    network: &Arc<dyn Network>,
-    frame: &Tensor,
-) -> Result<Vec<f64>, Failure> {
-    let mut shot = Arc::clone(network).begin();
-    for _ in 0..WARM_UP {
-        shot.push(frame.clone())?;
-        engine.wait()?;
-    }
-    let mut batch = |frames: usize| {
-        let at = Instant::now();
-        for _ in 0..frames {
-            drop(shot.push(frame.clone())?);
-        }
-        engine.wait()?;
-        Ok::<f64, Failure>(at.elapsed().as_secs_f64() / frames as f64)
-    };
-    let frames = ((BATCH_SECONDS / batch(1)?) as usize).clamp(1, MOST_IN_BATCH);
-    let begun = Instant::now();
-    let mut times_ms = Vec::new();
-    while times_ms.len() < 3 || begun.elapsed().as_secs_f64() < args.seconds {
-        times_ms.push(batch(frames)? * 1e3);
-    }
-    Ok(times_ms)
-}
-
-/// The time of a frame in each window after the first, which warms up.
-fn window_times_ms(
-    args: &Bench,
-    engine: &dyn Engine,
-    network: &dyn Network,
-    frames: &[Tensor],
-) -> Result<Vec<f64>, Failure> {
-    let begun = Instant::now();
-    let mut times_ms = Vec::new();
-    while times_ms.len() < 2 || begun.elapsed().as_secs_f64() < args.seconds {
-        let at = Instant::now();
-        network.window(frames, 0..frames.len(), &mut MemoryStore::new(), &mut |_| Ok(()))?;
-        engine.wait()?;
-        times_ms.push(at.elapsed().as_secs_f64() * 1e3 / frames.len() as f64);
-    }
-    times_ms.remove(0);
-    Ok(times_ms)
 }
 
 fn row(m: &Measured) -> String {

@@ -33,7 +33,7 @@ pub use framelift_media::{
     StreamInfo, StreamKind, VideoInfo, WriteOptions, discard_partial_outputs, probe,
 };
 pub use framelift_nets::builtin::Tier;
-pub use framelift_nets::{Descriptor, FeatureId, FeatureStore, MemoryStore, Network, Reach};
+pub use framelift_nets::{Descriptor, FeatureId, FeatureStore, MemoryStore, Network, Reach, seconds_a_frame};
 pub use framelift_pipeline::{
     CancelToken, DEFAULT_BODY, DEFAULT_CONTEXT, DEFAULT_FADE, Event, ExpectedDisk, JobStatus, Offload, PartSpec, Plan,
     Progress, STILL_WINDOW, StillWindow, Summary, Target, WindowOptions, WindowPlan,

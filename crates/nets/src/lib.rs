@@ -39,6 +39,7 @@ mod rrdbnet;
 mod spynet;
 pub mod store;
 mod strips;
+mod timing;
 mod window;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
@@ -47,3 +48,4 @@ pub use error::ModelError;
 pub use network::{Emit, Network, Shot};
 pub use registry::{Detected, detect};
 pub use store::{FeatureId, FeatureStore, MemoryStore};
+pub use timing::seconds_a_frame;
