@@ -134,7 +134,7 @@ fn output_of(plan: &ConvPlan, spec: &ConvSpec, at: usize) -> Option<usize> {
     (part < area && channel < spec.out_channels / area).then_some(channel * area + part)
 }
 
-/// Weights as the kernel reads them: `[chunk][tap][channel of the chunk][output]`.
+/// Weights as the kernel reads them.
 fn pack_weights(plan: &ConvPlan, spec: &ConvSpec, weights: &[f32]) -> Vec<f32> {
     let taps = spec.kernel * spec.kernel;
     let (chunk, outputs) = (plan.block.chunk * LANES, plan.block.weight_vectors * LANES);
@@ -145,10 +145,11 @@ fn pack_weights(plan: &ConvPlan, spec: &ConvSpec, weights: &[f32]) -> Vec<f32> {
         for channel in 0..channels {
             let at = source.first * LANES + channel;
             for tap in 0..taps {
-                let row = ((at / chunk * taps + tap) * chunk + at % chunk) * outputs;
+                let row = (at / chunk * taps + tap) * chunk + at % chunk;
                 for output in 0..outputs {
                     if let Some(out) = output_of(plan, spec, output) {
-                        packed[row + output] = weights[(out * total + before + channel) * taps + tap];
+                        packed[plan.block.weight_at(row, output)] =
+                            weights[(out * total + before + channel) * taps + tap];
                     }
                 }
             }

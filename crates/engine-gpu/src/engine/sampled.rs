@@ -81,7 +81,7 @@ fn plan(spec: &DeformSpec, shared_bytes: usize, matrix: Option<(MatrixSize, usiz
     }
 }
 
-/// Weights as the kernel reads them: `[chunk][item][channel of the group][output]`.
+/// Weights as the kernel reads them.
 fn pack_weights(plan: &DeformPlan, spec: &DeformSpec, weights: &[f32]) -> Vec<f32> {
     let outputs = plan.block.weight_vectors * LANES;
     let padded = plan.group_vectors() * LANES;
@@ -89,10 +89,11 @@ fn pack_weights(plan: &DeformPlan, spec: &DeformSpec, weights: &[f32]) -> Vec<f3
     for item in 0..plan.groups * DeformSpec::TAPS {
         let (group, tap) = (item / DeformSpec::TAPS, item % DeformSpec::TAPS);
         for channel in 0..plan.group_channels {
-            let row = (item * padded + channel) * outputs;
+            let row = item * padded + channel;
             let input = group * plan.group_channels + channel;
             for out in 0..spec.out_channels {
-                packed[row + out] = weights[(out * spec.total_in_channels() + input) * DeformSpec::TAPS + tap];
+                packed[plan.block.weight_at(row, out)] =
+                    weights[(out * spec.total_in_channels() + input) * DeformSpec::TAPS + tap];
             }
         }
     }

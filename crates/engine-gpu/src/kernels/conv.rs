@@ -98,7 +98,7 @@ pub(crate) struct ConvSizes {
 
 /// `addend + scale * pixel_shuffle(activation(bias + Σ weight · input))`.
 ///
-/// `weights` are `[chunk][tap][channel of the chunk][output]`, with the outputs in the order of the shuffled pixel:
+/// `weights` are `[chunk][tap][channel of the chunk][output]` (see [`Block::weight_at`]), with the outputs in the order of the shuffled pixel:
 /// `[row offset][column offset][channel]`. `channels` holds biases, then slopes, in that order.
 #[cube(launch_unchecked)]
 pub(crate) fn conv<C: Float, D: Float, O: Float>(
@@ -198,8 +198,8 @@ pub(crate) fn conv_in_matrices<D: Float, O: Float>(
                 for tap in 0..taps {
                     let offset =
                         (tap / comptime!(plan.kernel) * halo_width + tap % comptime!(plan.kernel)) * pixel_stride;
-                    let weights_at =
-                        (chunk * taps + tap) * comptime!(block.chunk * 4 * block.weight_vectors) + first_output;
+                    let weights_at = (chunk * taps + tap) * comptime!(block.chunk * 4 * block.weight_vectors)
+                        + first_output * comptime!(block.matrix_channels());
                     let across = comptime!(plan.stride * pixel_stride);
                     add_matrices(&sums, &tile, weights, plane_at + offset, weights_at, across, block);
                 }

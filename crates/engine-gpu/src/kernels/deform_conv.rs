@@ -43,7 +43,7 @@ impl DeformPlan {
 
 /// `bias + Σ weight · mask · input(position + tap + offset)`.
 ///
-/// `weights` are `[chunk][item][channel of the group, padded][output]`; `residues` are single values, `residue_stride` a
+/// `weights` are `[chunk][item][channel of the group, padded][output]` (see [`Block::weight_at`]); `residues` are single values, `residue_stride` a
 /// pixel. There are `all` pixels in maps of `height` and `width`.
 #[cube(launch_unchecked)]
 pub(crate) fn deform_conv<C: Float, R: Float, O: Float>(
@@ -165,7 +165,8 @@ pub(crate) fn deform_conv_in_matrices<R: Float, O: Float>(
             );
             sync_cube();
             if plane < comptime!(block.rows) {
-                let weights_at = chunk * comptime!(block.chunk * 4 * block.weight_vectors) + first_output;
+                let weights_at = chunk * comptime!(block.chunk * 4 * block.weight_vectors)
+                    + first_output * comptime!(block.matrix_channels());
                 add_matrices(&sums, &tile, weights, plane_at, weights_at, pixel_stride, block);
             }
             sync_cube();

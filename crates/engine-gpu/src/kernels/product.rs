@@ -74,6 +74,23 @@ impl Block {
         self.tile_vectors() + 1
     }
 
+    /// Where the weight of an output is by which what is in row `row` of the rows of all chunks is multiplied. Matrices of
+    /// weights lie one after another, the channels of an output next to each other, as cores for them take them.
+    pub(crate) fn weight_at(&self, row: usize, output: usize) -> usize {
+        let outputs = 4 * self.weight_vectors;
+        match self.matrix {
+            Some(MatrixSize { outputs: n, channels: k, .. }) => {
+                (row / k * (outputs / n) + output / n) * n * k + output % n * k + row % k
+            }
+            None => row * outputs + output,
+        }
+    }
+
+    /// Channels of a matrix; zero where there are none.
+    pub(crate) fn matrix_channels(&self) -> usize {
+        self.matrix_sides().2
+    }
+
     /// Pixels, outputs and channels of a matrix; zeros where there are none.
     fn matrix_sides(&self) -> (usize, usize, usize) {
         self.matrix.map_or((0, 0, 0), |matrix| (matrix.pixels, matrix.outputs, matrix.channels))
@@ -141,8 +158,8 @@ pub(crate) fn cleared_matrices(#[comptime] block: Block) -> Sequence<Matrix<f32>
     sums
 }
 
-/// [`add_products`] in matrices: `tile_at` is of the plane's first pixel, and `across` vectors lie from one pixel of a matrix
-/// to the next.
+/// [`add_products`] in matrices: `tile_at` is of the plane's first pixel, `across` vectors lie from one pixel of a matrix to
+/// the next, and `weights_at` is of the plane's first matrix of weights.
 #[cube]
 pub(crate) fn add_matrices(
     sums: &Sequence<Matrix<f32>>,
@@ -159,15 +176,15 @@ pub(crate) fn add_matrices(
         let mut factors = Sequence::<Matrix<V4<f16>>>::new();
         #[unroll]
         for output in 0..block.vectors {
-            let at = weights_at + comptime!(step * k * block.weight_vectors + output * n / 4);
+            let at = weights_at + comptime!(step * k * block.weight_vectors + output * n * k / 4);
             factors.push(Matrix::<V4<f16>>::from_slice(
                 MatrixIdent::B,
                 m,
                 n,
                 k,
-                MatrixLayout::RowMajor,
-                &weights.slice(at, at + comptime!((k - 1) * block.weight_vectors + n / 4)),
-                comptime!((block.weight_vectors * 4) as u32),
+                MatrixLayout::ColMajor,
+                &weights.slice(at, at + comptime!(n * k / 4)),
+                comptime!(k as u32),
             ));
         }
         #[unroll]
