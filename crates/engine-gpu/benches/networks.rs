@@ -3,7 +3,8 @@
 //! `cargo bench -p framelift-engine-gpu --bench networks -- --layers --input=320x180`: what a call of each kind of layer takes
 //! in f16 and f32, with its share of arithmetic and of memory traffic. Else the options are those of `framelift bench` with
 //! `--json`, so that `benches/peers/gpu.py --framelift PROGRAM` takes this program too; it says besides how long after its
-//! start the first frame was there.
+//! start the first frame was there. `--only=TEXT` takes the layers with that in their names; `--as-card=UNITS` shapes kernels
+//! for a card with planes of so many units.
 
 #![allow(
     clippy::expect_used,
@@ -21,7 +22,7 @@ use framelift_engine::{
     Activation, Addend, ConvSpec, DeformSpec, Engine, HostTensor, Padding, Precision, ResizeMode, Shape, Tensor,
     Upsample,
 };
-use framelift_engine_gpu::{GpuEngine, GpuOptions, Tuning, best_device, devices, matrix_cores_from_env};
+use framelift_engine_gpu::{AssumedCard, GpuEngine, GpuOptions, Tuning, best_device, devices, matrix_cores_from_env};
 use framelift_frame::{TimeBase, Timestamp};
 use framelift_nets::{Checkpoint, MemoryStore, Reach, builtin, detect, seconds_a_frame};
 use framelift_testkit::synth;
@@ -38,6 +39,9 @@ struct Options {
     size: (usize, usize),
     precisions: Vec<Precision>,
     device: Option<usize>,
+    assumed: Option<AssumedCard>,
+    /// Of the layers, those with this in their names.
+    only: String,
     window: usize,
     seconds: f64,
 }
@@ -52,6 +56,8 @@ impl Options {
             size: (320, 180),
             precisions: vec![Precision::F16, Precision::F32],
             device: None,
+            assumed: None,
+            only: String::new(),
             window: 30,
             seconds: 3.0,
         };
@@ -76,6 +82,10 @@ impl Options {
                     options.precisions.retain(|precision| precision.name() == text);
                 }
                 "--device" => options.device = value().strip_prefix("vulkan:").map(|number| number.parse().unwrap()),
+                "--as-card" => {
+                    options.assumed = Some(AssumedCard { plane_units: value().parse().unwrap(), matrix_side: 16 });
+                }
+                "--only" => options.only = value(),
                 "--window" => options.window = value().parse().unwrap(),
                 "--seconds" => options.seconds = value().parse().unwrap(),
                 other => panic!("there is no option {other}"),
@@ -92,8 +102,9 @@ impl Options {
         GpuEngine::new(&GpuOptions {
             device: device.expect("a GPU"),
             memory_limit_bytes: None,
-            tuning: Tuning::from_env(),
+            tuning: if self.assumed.is_some() { Tuning::Off } else { Tuning::from_env() },
             matrix_cores: matrix_cores_from_env(),
+            assumed: self.assumed,
         })
         .unwrap()
     }
@@ -168,6 +179,7 @@ struct Layers<'a> {
     width: usize,
     /// For each of them.
     seconds: f64,
+    only: &'a str,
 }
 
 fn layers(options: &Options) {
@@ -176,7 +188,8 @@ fn layers(options: &Options) {
     println!("{}", engine.info().detail);
     println!("{:<48} {:<4} {:>9} {:>9} {:>8}", "layer", "", "us", "TFLOP/s", "GB/s");
     for &precision in &options.precisions {
-        let layers = Layers { engine: &engine, precision, height, width, seconds: options.seconds / 10.0 };
+        let layers =
+            Layers { engine: &engine, precision, height, width, seconds: options.seconds / 10.0, only: &options.only };
         layers.conv(ConvSpec::new(3, &[64], 64), 1, None);
         layers.conv(ConvSpec::new(3, &[64], 64), 1, Some(Upsample::None));
         layers.conv(ConvSpec::new(3, &[64; 6], 64), 1, None);
@@ -248,6 +261,9 @@ impl Layers<'_> {
     /// Measures `call`, which does `macs` multiply-adds for each position of maps of `scale` times the size, and must read and
     /// write so many bytes for it.
     fn measure(&self, name: &str, macs: usize, bytes: usize, scale: usize, call: impl Fn() -> Tensor) {
+        if !name.contains(self.only) {
+            return;
+        }
         let seconds = least_seconds(self.engine, self.seconds, &call);
         let rate = |each: usize| (each * scale * scale * self.height * self.width) as f64 / seconds;
         let (tflops, gigabytes) = (2e-12 * rate(macs), 1e-9 * rate(bytes));

@@ -55,6 +55,17 @@ pub struct GpuOptions {
     pub tuning: Tuning,
     /// Whether convolutions of f16 maps run on the device's matrix cores, where it has them.
     pub matrix_cores: bool,
+    /// What kernels are shaped for in place of the device, to see what a compiler makes of them where there is no such card.
+    pub assumed: Option<AssumedCard>,
+}
+
+/// A card that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AssumedCard {
+    /// Units of its planes (subgroups).
+    pub plane_units: usize,
+    /// Pixels, outputs and channels of the matrices that its cores for them multiply.
+    pub matrix_side: usize,
 }
 
 /// Whether matrix cores are to be used: unless the environment variable `FRAMELIFT_GPU_MATRIX_CORES` says `off`.
@@ -77,6 +88,8 @@ pub struct GpuEngine<R: Runtime> {
     has_f64: bool,
     /// The matrices that its cores for them multiply, if it has such and they are to be used.
     matrix: Option<MatrixSize>,
+    /// Units of a plane: at most, and at least.
+    plane_units: (usize, usize),
     /// Whether it is a program that stands in for a card.
     is_software: bool,
     tuner: Tuner,
@@ -120,8 +133,20 @@ impl<R: Runtime> GpuEngine<R> {
             usage.contains(TypeUsage::Buffer) && usage.contains(TypeUsage::Conversion)
         };
         let info = &options.device;
-        let is_software = info.kind == GpuKind::Software;
-        let matrix = matrix_size(&client).filter(|_| options.matrix_cores && info.backend == GpuBackend::Vulkan);
+        let is_software = info.kind == GpuKind::Software && options.assumed.is_none();
+        let hardware = &client.properties().hardware;
+        let plane_units = match options.assumed {
+            Some(card) => (card.plane_units, card.plane_units),
+            None => (hardware.plane_size_max as usize, hardware.plane_size_min as usize),
+        };
+        let assumed = options.assumed.map(|AssumedCard { matrix_side: side, .. }| MatrixSize {
+            pixels: side,
+            outputs: side,
+            channels: side,
+        });
+        let matrix = assumed
+            .or_else(|| matrix_size(&client))
+            .filter(|_| options.matrix_cores && info.backend == GpuBackend::Vulkan);
         let mut detail = format!("{info}, {}, {}", info.name, info.driver);
         if let Some(MatrixSize { pixels, outputs, channels }) = matrix {
             let _ = write!(detail, ", matrix cores ({pixels}x{outputs}x{channels}) for f16");
@@ -133,6 +158,7 @@ impl<R: Runtime> GpuEngine<R> {
             has_f16: supports(FloatKind::F16),
             has_f64: supports(FloatKind::F64),
             matrix,
+            plane_units,
             is_software,
             tuner: Tuner::new(&options.tuning, info, is_software),
             client,

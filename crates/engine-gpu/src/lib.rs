@@ -17,7 +17,7 @@ mod tuning;
 /// What drives Vulkan and Metal.
 pub use cubecl::wgpu::WgpuRuntime;
 pub use device::{GpuBackend, GpuInfo, GpuKind, best_device, devices};
-pub use engine::{GpuEngine, GpuOptions, matrix_cores_from_env};
+pub use engine::{AssumedCard, GpuEngine, GpuOptions, matrix_cores_from_env};
 pub use error::GpuError;
 pub use tuning::Tuning;
 

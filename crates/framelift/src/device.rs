@@ -318,6 +318,7 @@ mod gpu {
                 memory_limit_bytes,
                 tuning: Tuning::from_env(),
                 matrix_cores: matrix_cores_from_env(),
+                assumed: None,
             })
             .map_err(failed)?,
         ))

@@ -207,12 +207,10 @@ impl<R: Runtime> GpuEngine<R> {
     /// The shapes that a convolution may have on this device, the usual one first: all that sum its outputs in the same order.
     /// And the matrices that it is summed in, where the device has cores for them.
     fn shapes(&self, spec: &ConvSpec) -> (Vec<tuning::Shape>, Option<MatrixSize>) {
-        let hardware = &self.client.properties().hardware;
-        let shared_bytes = hardware.max_shared_memory_size;
+        let shared_bytes = self.client.properties().hardware.max_shared_memory_size;
         let outputs = output_vectors(spec);
         if let Some(matrix) = self.matrix_of(spec.precision) {
-            let plane_units = (hardware.plane_size_max as usize, hardware.plane_size_min as usize);
-            let all = tuning::shapes_of_matrices(outputs * LANES, matrix, plane_units, self.is_software);
+            let all = tuning::shapes_of_matrices(outputs * LANES, matrix, self.plane_units, self.is_software);
             let usual = plan(spec, shared_bytes, all[0], Some(matrix), self.is_software);
             if self.has_room(&usual.block, usual.shared_vectors(), spec.precision) {
                 return (self.fitting(spec, &all, Some(matrix)), Some(matrix));

@@ -142,11 +142,10 @@ impl<R: Runtime> GpuEngine<R> {
         spec.check(weights, bias)?;
         self.check_precision(spec.precision)?;
         self.check_precision(spec.output)?;
-        let hardware = &self.client.properties().hardware;
-        let shared_bytes = hardware.max_shared_memory_size;
+        let shared_bytes = self.client.properties().hardware.max_shared_memory_size;
         let matrix = self.matrix_of(spec.precision);
-        let in_matrices = matrix
-            .map(|matrix| plan(spec, shared_bytes, Some((matrix, hardware.plane_size_max as usize)), self.is_software));
+        let in_matrices =
+            matrix.map(|matrix| plan(spec, shared_bytes, Some((matrix, self.plane_units.0)), self.is_software));
         let fits = |plan: &DeformPlan| {
             self.has_room(&plan.block, plan.block.tile_pixels() * plan.block.pixel_stride(), spec.precision)
         };

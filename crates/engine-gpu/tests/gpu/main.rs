@@ -35,7 +35,7 @@ fn engine_with(memory_limit_bytes: Option<usize>, tuning: Tuning) -> Option<GpuE
         let _ = writeln!(std::io::stderr(), "SKIPPED: {} (no Vulkan device)", thread.name().unwrap_or("a test"));
         return None;
     };
-    Some(GpuEngine::new(&GpuOptions { device, memory_limit_bytes, tuning, matrix_cores }).unwrap())
+    Some(GpuEngine::new(&GpuOptions { device, memory_limit_bytes, tuning, matrix_cores, assumed: None }).unwrap())
 }
 
 /// The engine that most tests share; `None`, said aloud, where the machine has no device.
