@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use framelift::{Event, Plan, Progress, Summary, WindowPlan};
+use framelift::{Event, Plan, Precision, Progress, Summary, WindowPlan};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -165,11 +165,12 @@ impl Reporter {
     }
 
     fn started(&self, plan: &Plan) {
-        let Plan { model, input, output, frames, encoder, .. } = plan;
+        let Plan { input, output, frames, encoder, .. } = plan;
         match &self.mode {
             Mode::Bar(_) | Mode::Plain => {
                 let frames = frames.map_or_else(|| "frames".to_owned(), |n| format!("{n} frames"));
-                self.line(&format!("{input} -> {output}, {frames}, {model}, encoder {encoder}, {}", memory(plan)));
+                let (model, memory) = (model(plan), memory(plan));
+                self.line(&format!("{input} -> {output}, {frames}, {model}, encoder {encoder}, {memory}"));
             }
             Mode::Json => {
                 let mut event = plan_json(plan);
@@ -323,7 +324,7 @@ impl Reporter {
 /// What a run is going to do.
 pub(crate) fn plan_json(plan: &Plan) -> Value {
     json!({
-        "model": plan.model, "input": plan.input.to_string(), "output": plan.output.to_string(),
+        "model": plan.model, "precision": plan.precision.map(Precision::name), "engines": plan.engines, "input": plan.input.to_string(), "output": plan.output.to_string(),
         "frames_total": plan.frames, "frames_before": plan.frames_before, "encoder": plan.encoder, "memory_bytes": plan.memory_bytes,
         "memory_limit_bytes": plan.memory_limit_bytes, "device_bytes": plan.device_bytes,
         "disk_bytes": plan.disk.map(|disk| [disk.calm_bytes, disk.restless_bytes]), "shots": plan.shots,
@@ -336,6 +337,14 @@ pub(crate) fn plan_json(plan: &Plan) -> Value {
             "columns": columns, "rows": rows, "size": tile.to_string(),
         })),
     })
+}
+
+/// What makes the frames: `lift-x4 (f16 on 2 threads, AVX-512)`.
+fn model(plan: &Plan) -> String {
+    match plan.precision {
+        Some(precision) => format!("{} ({precision} on {})", plan.model, plan.engines.join("; ")),
+        None => plan.model.clone(),
+    }
 }
 
 /// How a run goes about its memory: `window of 40 + 2x12 frames, features in memory, about 3.1 GiB of 4.0 GiB`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use framelift_engine::Precision;
 use framelift_frame::Size;
 use framelift_media::{Demuxer, Filter, Output, WriteOptions};
 
@@ -150,7 +151,7 @@ impl CancelToken {
 #[non_exhaustive]
 pub enum Event {
     /// The plan is made, the work begins.
-    Started(Plan),
+    Started(Box<Plan>),
     /// Something the user should know: an assumption, a stream left out.
     Notice(String),
     /// A frame was finished.
@@ -166,6 +167,10 @@ pub enum Event {
 pub struct Plan {
     /// The model's name.
     pub model: String,
+    /// How the network keeps its features; `None` without a network.
+    pub precision: Option<Precision>,
+    /// What the network computes on, as each engine says it.
+    pub engines: Vec<String>,
     /// Size of the film's frames.
     pub input: Size,
     /// Size of the result's frames.

@@ -67,6 +67,12 @@ impl Model {
         &self.engine
     }
 
+    /// What it computes on, as each engine says it.
+    pub(crate) fn engines(&self) -> Vec<String> {
+        let engines = std::iter::once(&self.engine).chain(self.others.iter().map(|other| &other.engine));
+        engines.map(|engine| engine.info().detail.clone()).collect()
+    }
+
     /// The network in its working precision.
     #[must_use]
     pub fn network(&self) -> &Arc<dyn Network> {

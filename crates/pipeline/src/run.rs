@@ -166,8 +166,14 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
     let frames_before = pieces.as_ref().map_or(0, Pieces::frames);
     // Making the network ready took more than it keeps.
     trim_heap();
-    on_event(Event::Started(Plan {
+    let (precision, engines) = match &upscale {
+        Upscale::Network(model) => (Some(model.precision()), model.engines()),
+        Upscale::Resample(_) => (None, Vec::new()),
+    };
+    on_event(Event::Started(Box::new(Plan {
         model,
+        precision,
+        engines,
         input: video.size,
         output: size,
         frames: total,
@@ -183,7 +189,7 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         shots,
         window: planned.session.as_ref().and_then(|(_, plan)| plan.window),
         tiles: planned.tiles(),
-    }));
+    })));
     if let Some((columns, rows, tile)) = planned.tiles() {
         on_event(Event::Notice(format!(
             "a whole frame does not fit in the memory allowed; each is worked on in {columns} x {rows} tiles of {tile}, \
