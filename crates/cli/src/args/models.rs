@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+#[cfg(feature = "fetch")]
 use super::ProgressMode;
 
 #[derive(Args, Debug)]
