@@ -31,8 +31,7 @@ fi
 [ -x "$kit/tests" ] || { echo "target/gpu-kit is not there; pack it first" >&2; exit 2; }
 ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1' || export LD_LIBRARY_PATH="$kit${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 if [ -z "${VK_DRIVER_FILES:-}" ] && ! ls /usr/share/vulkan/icd.d/*.json /etc/vulkan/icd.d/*.json > /dev/null 2>&1; then
-    found=$(find / -xdev -name nvidia_icd.json -not -path '/proc/*' 2> /dev/null | head -n 1)
-    [ -n "$found" ] || found=$(find /usr -name nvidia_icd.json 2> /dev/null | head -n 1)
+    found=$(find / -path /proc -prune -o -name nvidia_icd.json -print 2> /dev/null | head -n 1)
     [ -z "$found" ] || export VK_DRIVER_FILES="$found"
 fi
 root=$(cat "$kit/root")

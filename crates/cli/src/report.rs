@@ -324,7 +324,8 @@ impl Reporter {
 /// What a run is going to do.
 pub(crate) fn plan_json(plan: &Plan) -> Value {
     json!({
-        "model": plan.model, "precision": plan.precision.map(Precision::name), "engines": plan.engines, "input": plan.input.to_string(), "output": plan.output.to_string(),
+        "model": plan.model, "precision": plan.precision.map(Precision::name), "engines": plan.engines,
+        "input": plan.input.to_string(), "output": plan.output.to_string(),
         "frames_total": plan.frames, "frames_before": plan.frames_before, "encoder": plan.encoder, "memory_bytes": plan.memory_bytes,
         "memory_limit_bytes": plan.memory_limit_bytes, "device_bytes": plan.device_bytes,
         "disk_bytes": plan.disk.map(|disk| [disk.calm_bytes, disk.restless_bytes]), "shots": plan.shots,

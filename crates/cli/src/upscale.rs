@@ -26,12 +26,10 @@ pub(crate) fn upscale(args: &Upscale) -> Result<(), Failure> {
         [input] if !Path::new(input).is_dir() => input,
         inputs => {
             if args.output.is_none()
-                && let [_, .., last] = inputs
-                && names_a_film(last)
-                && !Path::new(last).exists()
-                && !last.contains("://")
+                && let Some(output) = meant_as_output(inputs)
             {
-                let message = format!("there is no input {last}; if that is where the film goes, say --output {last}");
+                let message =
+                    format!("there is no input {output}; if that is where the film goes, say --output {output}");
                 return Err(Failure::Command(ErrorKind::Usage, message));
             }
             let place = match args.output.as_deref() {
@@ -125,6 +123,12 @@ pub(crate) fn interrupted() -> Failure {
 /// Whether `output` is the name of a film that may be written, rather than a folder.
 fn names_a_film(output: &str) -> bool {
     !Path::new(output).is_dir() && Output::parse(output).is_ok()
+}
+
+/// The last of several inputs, where it is none, but the name of a film that may be written.
+fn meant_as_output(inputs: &[String]) -> Option<&String> {
+    let [_, .., last] = inputs else { return None };
+    (names_a_film(last) && !Path::new(last).exists() && !last.contains("://")).then_some(last)
 }
 
 /// How each film is worked on.

@@ -55,6 +55,12 @@ pub enum ResizeMode {
     BicubicAntialias,
 }
 
+impl ResizeMode {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Nearest, Self::Bilinear, Self::BilinearAligned, Self::Bicubic, Self::BicubicAntialias];
+}
+
 /// What lies outside of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {

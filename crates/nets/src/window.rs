@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use framelift_engine::{EngineError, Tensor};
+use framelift_engine::{Engine, EngineError, Precision, Tensor};
 
 use crate::network::Emit;
 use crate::{Descriptor, FeatureStore, MemoryStore, Network, Shot};
@@ -41,6 +41,12 @@ impl<N: Windowed + 'static> Network for N {
         check(Windowed::descriptor(self), frames, &keep)?;
         if keep.is_empty() { Ok(()) } else { self.run(frames, keep, store, emit) }
     }
+}
+
+/// Frames of the size of `frame` that are worked on at once, where they do not wait for each other.
+pub(crate) fn together(engine: &dyn Engine, frame: &Tensor) -> usize {
+    // As many in every precision.
+    engine.layout(Precision::F32).maps_together(frame.shape().pixels())
 }
 
 /// A shot that is one window, kept in memory to its end.

@@ -120,13 +120,7 @@ fn sampling_in_stacks_is_that_in_their_maps() {
         check(engine, &format!("a deformable convolution in {precision}"), &inputs, |tensors| {
             engine.deform_conv(&conv, &tensors[..2], tensors[2], &tensors[3..])
         });
-        for mode in [
-            ResizeMode::Nearest,
-            ResizeMode::Bilinear,
-            ResizeMode::BilinearAligned,
-            ResizeMode::Bicubic,
-            ResizeMode::BicubicAntialias,
-        ] {
+        for mode in ResizeMode::ALL {
             for (height, width) in [(2 * height, 2 * width), (height / 2, width / 3), (height + 1, width)] {
                 check(engine, &format!("{mode:?} in {precision}"), std::slice::from_ref(&input), |tensors| {
                     engine.resize(tensors[0], height, width, mode)

@@ -23,7 +23,7 @@ use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
 use crate::spynet::{Spynet, SpynetWeights, flow_work};
 use crate::store::FeatureStore;
-use crate::window::Windowed;
+use crate::window::{Windowed, together};
 use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Together, Upsampling, Values, known};
 
 const NAME: &str = "BasicVSR";
@@ -196,16 +196,17 @@ impl BasicVsr {
         let mut features = blocks.run(engine, &[first, &nothing])?;
         drop(nothing);
         take(0, features.clone())?;
-        let mut step = 0;
-        let to_before: Vec<[&Tensor; 2]> = frames.windows(2).map(|pair| [pair[1], pair[0]]).collect();
-        for pairs in to_before.chunks(self.spynet.together(first.shape())) {
-            for ([frame, _], flow) in pairs.iter().zip(self.spynet.flows(pairs)?) {
+        let mut at = 0;
+        while at + 1 < frames.len() {
+            let end = frames.len().min(at + 1 + together(engine, first));
+            let [from, to] = [&frames[at + 1..end], &frames[at..end - 1]].map(|frames| self.spynet.pyramid(frames));
+            for flow in self.spynet.flows(&from?, &to?)? {
+                at += 1;
                 let carried = engine.flow_warp(&features, &flow, Padding::Zeros)?;
                 drop(features);
-                features = blocks.run(engine, &[frame, &carried])?;
+                features = blocks.run(engine, &[frames[at], &carried])?;
                 drop(carried);
-                step += 1;
-                take(step, features.clone())?;
+                take(at, features.clone())?;
             }
         }
         Ok(())

@@ -217,7 +217,6 @@ impl Weights for BasicVsrPlusPlusWeights {
         };
         Ok(Arc::new(BasicVsrPlusPlus {
             descriptor: descriptor.clone(),
-            precision,
             spynet: self.spynet.prepare(Arc::clone(&engine), precision)?,
             extract: self.extract.prepare(&*engine, &[if strided.is_some() { channels } else { 3 }], precision)?,
             strided,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use framelift_engine::{Addend, Conv, Engine, EngineError, Precision, ResizeMode, Shape, Tensor, Upsample};
+use framelift_engine::{Addend, Conv, Engine, EngineError, ResizeMode, Shape, Tensor, Upsample};
 
 use super::SAME_SIZE_STRIDE;
 use super::align::{Align, Before, second_order};
@@ -12,13 +12,12 @@ use crate::blocks::{ResidualBlocks, Upsampler};
 use crate::network::Emit;
 use crate::spynet::Spynet;
 use crate::store::{FeatureId, FeatureStore};
-use crate::window::Windowed;
+use crate::window::{Windowed, together};
 
 /// The network on an engine.
 pub(super) struct BasicVsrPlusPlus {
     pub(super) descriptor: Descriptor,
     pub(super) engine: Arc<dyn Engine>,
-    pub(super) precision: Precision,
     pub(super) spynet: Spynet,
     /// The convolutions of stride 2 of the variant of the input's size.
     pub(super) strided: Option<[Conv; 2]>,
@@ -61,23 +60,19 @@ impl BasicVsrPlusPlus {
         self.extract.run(engine, &[&map])
     }
 
-    /// Frames of `shape` that are worked on at once.
-    fn together(&self, shape: Shape) -> usize {
-        self.engine.layout(self.precision).maps_together(shape.pixels())
-    }
-
     /// The flows of a window, at the size of its features.
     fn flows(&self, frames: &[Tensor]) -> Result<Flows, EngineError> {
         let mut flows = Flows { to_next: Vec::new(), to_previous: Vec::new() };
         let mut from = 0;
         while from + 1 < frames.len() {
-            let end = frames.len().min(from + 1 + self.together(frames[from].shape()));
+            let end = frames.len().min(from + 1 + together(&*self.engine, &frames[from]));
             let frames =
                 frames[from..end].iter().map(|frame| self.at_features(frame)).collect::<Result<Vec<_>, _>>()?;
-            let to_next: Vec<[&Tensor; 2]> = frames.windows(2).map(|pair| [&pair[0], &pair[1]]).collect();
-            let to_previous: Vec<[&Tensor; 2]> = to_next.iter().map(|[frame, next]| [*next, *frame]).collect();
-            flows.to_next.extend(self.spynet.flows(&to_next)?);
-            flows.to_previous.extend(self.spynet.flows(&to_previous)?);
+            let frames: Vec<&Tensor> = frames.iter().collect();
+            let [these, next] = [&frames[..frames.len() - 1], &frames[1..]].map(|frames| self.spynet.pyramid(frames));
+            let (these, next) = (these?, next?);
+            flows.to_next.extend(self.spynet.flows(&these, &next)?);
+            flows.to_previous.extend(self.spynet.flows(&next, &these)?);
             from = end - 1;
         }
         Ok(flows)
@@ -184,7 +179,7 @@ impl Windowed for BasicVsrPlusPlus {
         let flows = self.flows(frames)?;
         // Of each frame, its own features and those of the branches that are past it.
         let mut stored: Vec<Vec<FeatureId>> = Vec::with_capacity(frames.len());
-        for some in frames.chunks(self.together(frames[0].shape())) {
+        for some in frames.chunks(together(&*self.engine, &frames[0])) {
             for features in self.spatial(some)? {
                 stored.push(vec![store.put(features)?]);
             }

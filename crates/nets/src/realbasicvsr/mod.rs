@@ -22,7 +22,7 @@ use crate::network::Emit;
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
 use crate::store::FeatureStore;
-use crate::window::Windowed;
+use crate::window::{Windowed, together};
 use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Together, Upsampling, Values, known};
 
 const NAME: &str = "RealBasicVSR";
@@ -105,7 +105,6 @@ impl Weights for RealBasicVsrWeights {
         let last = ConvSpec::new(3, &[basicvsr.channels], 3).precision(precision, Precision::F32);
         Ok(Arc::new(RealBasicVsr {
             descriptor: descriptor.clone(),
-            precision,
             max_mean_residue: f64::from(self.threshold) / 255.0,
             cleaning: cleaning.prepare(&*engine, &[3], precision)?,
             residue: engine.prepare_conv(&last, &residue.weights, &residue.bias)?,
@@ -123,7 +122,6 @@ impl Weights for RealBasicVsrWeights {
 struct RealBasicVsr {
     descriptor: Descriptor,
     engine: Arc<dyn Engine>,
-    precision: Precision,
     cleaning: ResidualBlocks<Conv>,
     residue: Conv,
     /// Cleaning goes on until the mean residue is below this.
@@ -136,8 +134,7 @@ impl RealBasicVsr {
     fn cleaned(&self, frames: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
         let engine = &*self.engine;
         let mut frames = frames.to_vec();
-        let together =
-            frames.first().map_or(1, |frame| engine.layout(self.precision).maps_together(frame.shape().pixels()));
+        let together = frames.first().map_or(1, |frame| together(engine, frame));
         for _ in 0..MAX_CLEANINGS {
             let mut sum = 0.0;
             for some in frames.chunks_mut(together) {

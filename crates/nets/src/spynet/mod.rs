@@ -90,14 +90,13 @@ impl SpynetWeights {
         let levels = self.levels.iter().map(level).collect::<Result<_, _>>()?;
         let gains = self.std.iter().map(|std| 1.0 / std).collect();
         let offsets = self.mean.iter().zip(&self.std).map(|(mean, std)| -mean / std).collect();
-        Ok(Spynet { engine, precision, gains, offsets, levels })
+        Ok(Spynet { engine, gains, offsets, levels })
     }
 }
 
 /// The network on an engine.
 pub(crate) struct Spynet {
     engine: Arc<dyn Engine>,
-    precision: Precision,
     /// Of the normalisation.
     gains: Vec<f32>,
     offsets: Vec<f32>,
@@ -113,7 +112,7 @@ struct Level {
 }
 
 /// Frames at all levels, ready for flows from and to them.
-struct Pyramid {
+pub(crate) struct Pyramid {
     /// Of a frame.
     height: usize,
     width: usize,
@@ -122,29 +121,11 @@ struct Pyramid {
 }
 
 impl Spynet {
-    /// Pairs of frames of `shape` that are worked on at once.
-    pub(crate) fn together(&self, shape: Shape) -> usize {
-        self.engine.layout(self.precision).maps_together(shape.pixels())
-    }
-
-    /// The flow from the first frame of each pair to the second; all are of one size.
-    pub(crate) fn flows(&self, pairs: &[[&Tensor; 2]]) -> Result<Vec<Tensor>, EngineError> {
-        let mut flows = Vec::with_capacity(pairs.len());
-        let Some([first, _]) = pairs.first() else { return Ok(flows) };
-        for pairs in pairs.chunks(self.together(first.shape())) {
-            let pyramid = |side: usize| {
-                let frames: Vec<&Tensor> = pairs.iter().map(|pair| pair[side]).collect();
-                self.pyramid(&self.engine.stack_maps(&frames)?)
-            };
-            let flow = self.flow(&pyramid(0)?, &pyramid(1)?)?;
-            flows.extend(self.engine.unstack_maps(&flow)?);
-        }
-        Ok(flows)
-    }
-
-    fn pyramid(&self, frames: &Tensor) -> Result<Pyramid, EngineError> {
+    /// The levels of frames of one size, not more than are worked on at once.
+    pub(crate) fn pyramid(&self, frames: &[&Tensor]) -> Result<Pyramid, EngineError> {
+        let frames = self.engine.stack_maps(frames)?;
         let Shape { height, width, .. } = frames.shape();
-        let stretched = self.resized(frames, height.next_multiple_of(MULTIPLE), width.next_multiple_of(MULTIPLE))?;
+        let stretched = self.resized(&frames, height.next_multiple_of(MULTIPLE), width.next_multiple_of(MULTIPLE))?;
         let mut levels = vec![self.engine.scale_channels(&stretched, &self.gains, &self.offsets)?];
         for level in 1..LEVELS {
             levels.push(self.engine.avg_pool(&levels[level - 1])?);
@@ -153,7 +134,11 @@ impl Spynet {
         Ok(Pyramid { height, width, levels })
     }
 
-    /// The flows from frames to as many others of their size.
+    /// The flow from each frame to that in its place among as many others of its size.
+    pub(crate) fn flows(&self, from: &Pyramid, to: &Pyramid) -> Result<Vec<Tensor>, EngineError> {
+        self.engine.unstack_maps(&self.flow(from, to)?)
+    }
+
     fn flow(&self, from: &Pyramid, to: &Pyramid) -> Result<Tensor, EngineError> {
         let engine = &*self.engine;
         let mut flow = engine.zeros(Shape { channels: 2, ..from.levels[0].shape() }, Precision::F32)?;

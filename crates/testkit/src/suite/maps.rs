@@ -48,22 +48,13 @@ fn download(engine: &dyn Engine, tensor: &Tensor, stored: Precision) -> HostTens
     engine.to_host(tensor).expect("a download")
 }
 
-/// Every resize mode.
-const MODES: [ResizeMode; 5] = [
-    ResizeMode::Nearest,
-    ResizeMode::Bilinear,
-    ResizeMode::BilinearAligned,
-    ResizeMode::Bicubic,
-    ResizeMode::BicubicAntialias,
-];
-
 /// Resizes to `height` × `width` in every mode.
 ///
 /// # Panics
 /// Where a result is not the reference's.
 pub fn check_resize(case: &MapCase, (height, width): (usize, usize), engines: &[&dyn Engine]) {
     let input = case.values(5);
-    for mode in MODES {
+    for mode in ResizeMode::ALL {
         let expected = reference::resize(&input, height, width, mode).expect("a well-formed case");
         for engine in engines {
             let tensor = upload(*engine, &input, case.stored);
