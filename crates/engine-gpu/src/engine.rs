@@ -411,29 +411,29 @@ impl<R: Runtime> Engine for GpuEngine<R> {
         if others.is_empty() {
             return Ok(Tensor::clone(first));
         }
-        let (shape, precision) = (first.shape().one_map()?, first.precision());
-        if let Some(other) = others.iter().find(|map| (map.shape(), map.precision()) != (shape, precision)) {
+        let each = |map: &Tensor| (Shape { maps: 1, ..map.shape() }, map.precision());
+        if let Some(other) = others.iter().find(|other| each(other) != each(first)) {
             return misfit(format!("{other:?} stacked on {first:?}"));
         }
-        self.guarded(|| self.put_together(maps, Shape { maps: maps.len(), ..shape }, precision))
+        let count = maps.iter().map(|map| map.shape().maps).sum();
+        self.guarded(|| self.put_together(maps, Shape { maps: count, ..first.shape() }, first.precision()))
     }
 
-    fn unstack_maps(&self, stack: &Tensor) -> Result<Vec<Tensor>, EngineError> {
-        let Shape { maps, height, width, channels } = stack.shape();
-        if maps == 1 {
-            return Ok(vec![stack.clone()]);
+    fn maps(&self, stack: &Tensor, maps: Range<usize>) -> Result<Tensor, EngineError> {
+        let shape = stack.shape().of_maps(&maps)?;
+        if shape == stack.shape() {
+            return Ok(stack.clone());
         }
-        let map = |n| self.taken_out(stack, n * height, Shape::new(height, width, channels));
-        self.guarded(|| (0..maps).map(map).collect())
+        self.guarded(|| self.maps_of(stack, maps.start, shape))
     }
 
     fn rows(&self, input: &Tensor, rows: Range<usize>) -> Result<Tensor, EngineError> {
         let shape = input.shape().of_rows(&rows)?;
-        self.guarded(|| self.taken_out(input, rows.start, shape))
+        self.guarded(|| self.rows_of(input, rows.start, shape))
     }
 
     fn stack_rows(&self, parts: &[Tensor]) -> Result<Tensor, EngineError> {
         let (shape, precision) = stacked(parts)?;
-        self.guarded(|| self.put_together(&parts.iter().collect::<Vec<_>>(), shape, precision))
+        self.guarded(|| self.put_below(parts, shape, precision))
     }
 }

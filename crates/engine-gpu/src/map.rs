@@ -33,14 +33,14 @@ pub(crate) const fn storage_type(precision: Precision) -> StorageType {
 pub(crate) struct Map<R: Runtime> {
     pub(crate) shape: Shape,
     pub(crate) precision: Precision,
-    buffer: Buffer<R>,
+    buffer: Arc<Buffer<R>>,
 }
 
 impl<R: Runtime> Map<R> {
     /// Memory for a map; its contents are whatever they were.
     pub(crate) fn allocate(pool: &Arc<Pool<R>>, shape: Shape, precision: Precision) -> Result<Self, EngineError> {
         let bytes = stored_bytes(shape, precision)?;
-        Ok(Self { shape, precision, buffer: pool.allocate(bytes)? })
+        Ok(Self { shape, precision, buffer: Arc::new(pool.allocate(bytes)?) })
     }
 
     /// A map of values on their way from the host, as [`pack`] lays them out.
@@ -50,12 +50,17 @@ impl<R: Runtime> Map<R> {
         precision: Precision,
         data: Vec<u8>,
     ) -> Result<Self, EngineError> {
-        Ok(Self { shape, precision, buffer: pool.filled(data)? })
+        Ok(Self { shape, precision, buffer: Arc::new(pool.filled(data)?) })
     }
 
     /// The tensor, now written.
     pub(crate) fn finish(self) -> Tensor {
         Tensor::new(self.shape, self.precision, Arc::new(self))
+    }
+
+    /// The first `maps` maps, which there must be, where they lie.
+    pub(crate) fn first_maps(&self, maps: usize) -> Self {
+        Self { shape: Shape { maps, ..self.shape }, precision: self.precision, buffer: Arc::clone(&self.buffer) }
     }
 
     /// Vectors of a pixel.

@@ -261,12 +261,14 @@ pub trait Engine: Send + Sync {
     #[expect(clippy::wrong_self_convention, reason = "named for where the values come from, beside `to_bytes`")]
     fn from_bytes(&self, shape: Shape, precision: Precision, bytes: &[u8]) -> Result<Tensor, EngineError>;
 
-    /// `maps` of one shape and precision in one tensor: what is done with it is done with each map by itself, so that an
-    /// engine on which a small map leaves much idle does several at once. Only as many as [`Layout::maps_together`] says.
+    /// `maps`, of one size, number of channels and precision, in one tensor; where some are several in one tensor themselves,
+    /// one after another. What is done with it is done with each map by itself, so that an engine on which a small map
+    /// leaves much idle does several at once. Only as many as [`Layout::maps_together`] says are worth it.
     ///
     /// # Errors
-    /// [`EngineError::Shape`] unless there are maps, of one shape and precision; [`EngineError::Unsupported`] by engines
-    /// that work on them one by one; [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
+    /// [`EngineError::Shape`] unless there are maps, of one size, number of channels and precision;
+    /// [`EngineError::Unsupported`] by engines that work on them one by one; [`EngineError::Foreign`],
+    /// [`EngineError::OutOfMemory`].
     fn stack_maps(&self, maps: &[&Tensor]) -> Result<Tensor, EngineError> {
         let what = || format!("work on {} maps at once", maps.len());
         match maps {
@@ -275,33 +277,35 @@ pub trait Engine: Send + Sync {
         }
     }
 
-    /// The maps of which `stack` was made, or what became of them.
+    /// The maps `maps` of `stack`, in one tensor.
     ///
     /// # Errors
-    /// [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
-    fn unstack_maps(&self, stack: &Tensor) -> Result<Vec<Tensor>, EngineError> {
-        stack.shape().one_map()?;
-        Ok(vec![stack.clone()])
+    /// [`EngineError::Shape`] where there are no such maps; [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
+    fn maps(&self, stack: &Tensor, maps: Range<usize>) -> Result<Tensor, EngineError> {
+        // Such an engine has one.
+        stack.shape().of_maps(&maps)?.one_map()?;
+        Ok(stack.clone())
     }
 
-    /// The rows `rows` of `input`, in its precision.
+    /// The rows `rows` of `input`, of each of its maps, in its precision.
     ///
     /// # Errors
     /// [`EngineError::Shape`] where there are no such rows; [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
     fn rows(&self, input: &Tensor, rows: Range<usize>) -> Result<Tensor, EngineError> {
-        let shape = input.shape().of_rows(&rows)?;
+        let shape = input.shape().one_map()?.of_rows(&rows)?;
         let row_bytes = shape.width * shape.channels * input.precision().bytes();
         let bytes = self.to_bytes(input)?;
         self.from_bytes(shape, input.precision(), &bytes[rows.start * row_bytes..rows.end * row_bytes])
     }
 
-    /// `parts` one below the other, in their precision.
+    /// `parts` one below the other, map by map, in their precision.
     ///
     /// # Errors
-    /// [`EngineError::Shape`] unless there are parts, of one width, number of channels and precision;
+    /// [`EngineError::Shape`] unless there are parts, of as many maps, one width, number of channels and precision;
     /// [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
     fn stack_rows(&self, parts: &[Tensor]) -> Result<Tensor, EngineError> {
         let (shape, precision) = stacked(parts)?;
+        let shape = shape.one_map()?;
         let mut bytes = Vec::with_capacity(shape.len() * precision.bytes());
         for part in parts {
             bytes.extend(self.to_bytes(part)?);
@@ -313,17 +317,16 @@ pub trait Engine: Send + Sync {
 /// The shape and precision of `parts` one below the other.
 ///
 /// # Errors
-/// [`EngineError::Shape`] unless there are parts, of one width, number of channels and precision.
+/// [`EngineError::Shape`] unless there are parts, of as many maps, one width, number of channels and precision.
 pub fn stacked(parts: &[Tensor]) -> Result<(Shape, Precision), EngineError> {
     let [first, ..] = parts else { return Err(EngineError::Shape("a stack of no tensors".into())) };
-    let (Shape { width, channels, .. }, precision) = (first.shape(), first.precision());
+    let (shape, precision) = (first.shape(), first.precision());
     let mut height = 0;
     for part in parts {
-        let shape = part.shape().one_map()?;
-        if (shape.width, shape.channels, part.precision()) != (width, channels, precision) {
+        if (Shape { height: shape.height, ..part.shape() }, part.precision()) != (shape, precision) {
             return Err(EngineError::Shape(format!("{part:?} below {first:?}")));
         }
-        height += shape.height;
+        height += part.shape().height;
     }
-    Ok((Shape::new(height, width, channels), precision))
+    Ok((Shape { height, ..shape }, precision))
 }

@@ -66,15 +66,27 @@ impl Shape {
         if self.maps == 1 { Ok(self) } else { Err(EngineError::Shape(format!("{self} where one map is due"))) }
     }
 
-    /// The shape of the rows `rows` of a tensor of this shape.
+    /// The shape of the rows `rows` of each map of a tensor of this shape.
     ///
     /// # Errors
-    /// [`EngineError::Shape`] where there are no such rows, or several maps.
+    /// [`EngineError::Shape`] where there are no such rows.
     pub fn of_rows(self, rows: &Range<usize>) -> Result<Self, EngineError> {
-        if self.maps == 1 && rows.start <= rows.end && rows.end <= self.height {
+        if rows.start <= rows.end && rows.end <= self.height {
             Ok(Self { height: rows.end - rows.start, ..self })
         } else {
             Err(EngineError::Shape(format!("rows {} to {} of {self}", rows.start, rows.end)))
+        }
+    }
+
+    /// The shape of the maps `maps` of a tensor of this shape.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] where there are no such maps.
+    pub fn of_maps(self, maps: &Range<usize>) -> Result<Self, EngineError> {
+        if maps.start < maps.end && maps.end <= self.maps {
+            Ok(Self { maps: maps.end - maps.start, ..self })
+        } else {
+            Err(EngineError::Shape(format!("maps {} to {} of {self}", maps.start, maps.end)))
         }
     }
 
@@ -128,6 +140,9 @@ impl Precision {
     }
 }
 
+/// The most windows or frames that are worked on at once.
+const MOST_LANES: usize = 8;
+
 /// How an engine keeps the values of a feature map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -154,6 +169,14 @@ impl Layout {
         let pixels = if pixels == 0 { 1 } else { pixels };
         let maps = self.together_px / pixels;
         if maps == 0 { 1 } else { maps }
+    }
+
+    /// Windows of frames of `pixels`, or frames that are seen one by one, that are worked on at once where a stream has as
+    /// many: 1 or more. Fewer than maps of one window, as each takes a window's memory and makes the results after it wait.
+    #[must_use]
+    pub const fn lanes(&self, pixels: usize) -> usize {
+        let maps = self.maps_together(pixels.saturating_mul(4));
+        if maps > MOST_LANES { MOST_LANES } else { maps }
     }
 }
 

@@ -159,14 +159,28 @@ impl<R: Runtime> GpuEngine<R> {
         Ok(sum / shape.len() as f64)
     }
 
-    /// A tensor of `shape` of the rows of `input` from row `start` on, which it must have.
-    pub(super) fn taken_out(&self, input: &Tensor, start: usize, shape: Shape) -> Result<Tensor, EngineError> {
+    /// A tensor of `shape` of the rows of each map of `input` from row `start` on, which they must have.
+    pub(super) fn rows_of(&self, input: &Tensor, start: usize, shape: Shape) -> Result<Tensor, EngineError> {
         let map = self.allocate(shape, input.precision())?;
-        self.copy_rows(read(input)?, start, &map, 0, shape.rows())?;
+        for n in 0..shape.maps {
+            self.copy_rows(read(input)?, n * input.shape().height + start, &map, n * shape.height, shape.height)?;
+        }
         Ok(map.finish())
     }
 
-    /// A tensor of `shape` of the rows of `parts`, one after the other; they must come to those of the shape.
+    /// A tensor of `shape` of the maps of `stack` from map `start` on, which it must have.
+    pub(super) fn maps_of(&self, stack: &Tensor, start: usize, shape: Shape) -> Result<Tensor, EngineError> {
+        let from = read(stack)?;
+        // Fewer would hold on to the memory of many.
+        if start == 0 && 2 * shape.maps > stack.shape().maps {
+            return Ok(from.first_maps(shape.maps).finish());
+        }
+        let map = self.allocate(shape, stack.precision())?;
+        self.copy_rows(from, start * shape.height, &map, 0, shape.rows())?;
+        Ok(map.finish())
+    }
+
+    /// A tensor of `shape` of the maps of `parts`, one after another; they must come to those of the shape.
     pub(super) fn put_together(
         &self,
         parts: &[&Tensor],
@@ -179,6 +193,26 @@ impl<R: Runtime> GpuEngine<R> {
             let rows = part.shape().rows();
             self.copy_rows(read(part)?, 0, &map, start, rows)?;
             start += rows;
+        }
+        Ok(map.finish())
+    }
+
+    /// A tensor of `shape`, each of whose maps has the rows of those of `parts` one below the other; they must come to those of
+    /// the shape.
+    pub(super) fn put_below(
+        &self,
+        parts: &[Tensor],
+        shape: Shape,
+        precision: Precision,
+    ) -> Result<Tensor, EngineError> {
+        let map = self.allocate(shape, precision)?;
+        for n in 0..shape.maps {
+            let mut start = n * shape.height;
+            for part in parts {
+                let rows = part.shape().height;
+                self.copy_rows(read(part)?, n * rows, &map, start, rows)?;
+                start += rows;
+            }
         }
         Ok(map.finish())
     }

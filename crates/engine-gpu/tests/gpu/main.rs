@@ -7,6 +7,7 @@
     reason = "helpers of tests fail as tests do, and say what they measured"
 )]
 
+mod lanes;
 mod memory;
 mod networks;
 mod operations;

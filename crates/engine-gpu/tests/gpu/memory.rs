@@ -39,7 +39,7 @@ fn taken_and_said(engine: &Arc<dyn Engine>, checkpoint: &Checkpoint, precision: 
     let layout = engine.layout(precision);
     let pixels = (side * side) as u64;
     let each = d.held.bytes(layout) + d.stored_bytes_per_pixel(precision);
-    let said = weights + d.work_bytes(side, side, COUNT as u64, layout) + COUNT as u64 * each * pixels;
+    let said = weights + d.work_bytes(side, side, COUNT as u64, 1, layout) + COUNT as u64 * each * pixels;
     engine.set_memory_plan(said, said);
     let frame = || engine.upload(&Frame::black(Size::new(side as u32, side as u32), TIME, 1)).unwrap();
     // Frame after frame, as sessions feed it.

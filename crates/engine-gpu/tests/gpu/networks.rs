@@ -47,7 +47,8 @@ fn planned(detected: &Detected, frames: &[HostTensor]) -> Vec<HostTensor> {
     let engine: Arc<dyn Engine> = Arc::new(engine_within(None).unwrap());
     let network = detected.prepare(Arc::clone(&engine), Precision::F32).unwrap();
     let Shape { height, width, .. } = frames[0].shape();
-    let work_bytes = network.descriptor().work_bytes(height, width, frames.len() as u64, engine.layout(Precision::F32));
+    let work_bytes =
+        network.descriptor().work_bytes(height, width, frames.len() as u64, 1, engine.layout(Precision::F32));
     engine.set_memory_plan(work_bytes, work_bytes);
     run(&network, &engine, frames)
 }

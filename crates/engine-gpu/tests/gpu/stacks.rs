@@ -50,12 +50,11 @@ fn check(
     let stacks: Vec<Tensor> = inputs.iter().map(|maps| stack(engine, maps)).collect();
     let made = operation(&stacks.iter().collect::<Vec<_>>()).unwrap();
     assert_eq!(made.shape().maps, MAPS, "{what}");
-    let made = engine.unstack_maps(&made).unwrap();
-    assert_eq!(made.len(), MAPS, "{what}");
-    for (n, made) in made.iter().enumerate() {
+    for n in 0..MAPS {
+        let made = engine.maps(&made, n..n + 1).unwrap();
         let due = operation(&inputs.iter().map(|maps| &maps[n]).collect::<Vec<_>>()).unwrap();
         assert_eq!(made.shape(), due.shape(), "{what}");
-        assert!(engine.to_bytes(made).unwrap() == engine.to_bytes(&due).unwrap(), "{what}: map {n} is another");
+        assert!(engine.to_bytes(&made).unwrap() == engine.to_bytes(&due).unwrap(), "{what}: map {n} is another");
     }
 }
 
@@ -155,7 +154,46 @@ fn what_is_done_to_each_value_of_stacks_is_done_to_those_of_their_maps() {
 }
 
 #[test]
-fn what_takes_one_map_refuses_stacks() {
+fn rows_of_stacks_are_those_of_their_maps() {
+    let Some(engine) = engine() else { return };
+    let engine = &*engine;
+    let mut values = Values::new("stacked rows");
+    let (height, width) = SIDES;
+    for &precision in precisions(engine) {
+        let mut maps = || values.maps(engine, Shape::new(height, width, 6), precision, 1.0);
+        let two = [maps(), maps()];
+        check(engine, "rows", &two[..1], |tensors| engine.rows(tensors[0], 4..11));
+        check(engine, "rows below rows", &two, |tensors| {
+            engine.stack_rows(&[engine.rows(tensors[1], 20..23)?, tensors[0].clone()])
+        });
+    }
+}
+
+#[test]
+fn stacks_are_put_together_and_parted() {
+    let Some(engine) = engine() else { return };
+    let engine = &*engine;
+    let mut values = Values::new("stacks of stacks");
+    let (height, width) = SIDES;
+    for &precision in precisions(engine) {
+        let maps = values.maps(engine, Shape::new(height, width, 5), precision, 1.0);
+        let two = engine.stack_maps(&[&maps[0], &maps[1]]).unwrap();
+        let all = engine.stack_maps(&[&two, &maps[2], &two]).unwrap();
+        assert_eq!(all.shape().maps, 5);
+        let bytes = |tensor: &Tensor| engine.to_bytes(tensor).unwrap();
+        for (range, due) in [(0..2, vec![0, 1]), (1..4, vec![1, 2, 0]), (0..5, vec![0, 1, 2, 0, 1]), (4..5, vec![1])] {
+            let part = engine.maps(&all, range.clone()).unwrap();
+            let due: Vec<u8> = due.into_iter().flat_map(|n| bytes(&maps[n])).collect();
+            assert!(bytes(&part) == due, "maps {range:?} in {precision}");
+            // What lies in a longer stack is a map like any other.
+            let sum = engine.add_scaled(&part, 0.0, &part).unwrap();
+            assert!(bytes(&sum) == due, "maps {range:?} in {precision}, used");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_stacks_is_refused() {
     let Some(engine) = engine() else { return };
     let engine = &*engine;
     let shape = Shape::new(20, 24, 3);
@@ -163,10 +201,10 @@ fn what_takes_one_map_refuses_stacks() {
     let frames = stack(engine, &maps);
     assert_eq!(frames.shape().to_string(), "3 maps of 20x24x3");
     let refused = |result: Result<(), EngineError>| assert!(matches!(result, Err(EngineError::Shape(_))), "{result:?}");
-    refused(engine.rows(&frames, 0..2).map(drop));
-    refused(engine.stack_rows(&[frames.clone(), frames.clone()]).map(drop));
-    refused(engine.stack_maps(&[&frames, &frames]).map(drop));
+    refused(engine.stack_rows(&[frames.clone(), maps[0].clone()]).map(drop));
     refused(engine.stack_maps(&[]).map(drop));
+    refused(engine.maps(&frames, 2..4).map(drop));
+    refused(engine.maps(&frames, 1..1).map(drop));
     refused(engine.motion(&frames, &[&frames]).map(drop));
     refused(engine.add_scaled(&frames, 1.0, &maps[0]).map(drop));
     let time = Timestamp::new(0, TimeBase::new(1, 25));

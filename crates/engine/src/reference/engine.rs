@@ -1,5 +1,6 @@
 //! The reference operations as an engine: whole networks, slowly.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,8 +11,8 @@ use super::{
     pixel_unshuffle, resize, rounded, scale_channels,
 };
 use crate::{
-    Addend, Conv, ConvSpec, DeformConv, DeformSpec, Engine, EngineError, EngineInfo, HostTensor, MemoryUse, Padding,
-    Precision, ResizeMode, Shape, Support, Tensor,
+    Addend, Conv, ConvSpec, DeformConv, DeformSpec, Engine, EngineError, EngineInfo, HostTensor, Layout, MemoryUse,
+    Padding, Precision, ResizeMode, Shape, Support, Tensor,
 };
 
 /// An engine of plain loops on one thread, in every precision. Values are kept as f32 that the precision can hold.
@@ -19,6 +20,7 @@ use crate::{
 pub struct ReferenceEngine {
     info: EngineInfo,
     bytes: Arc<Bytes>,
+    together_px: usize,
 }
 
 /// Bytes in living tensors, and the most there have been.
@@ -51,7 +53,14 @@ impl ReferenceEngine {
     #[must_use]
     pub fn new() -> Self {
         let info = EngineInfo { name: "reference", detail: "plain loops on one thread".into() };
-        Self { info, bytes: Arc::default() }
+        Self { info, bytes: Arc::default(), together_px: 0 }
+    }
+
+    /// The engine with stacks of maps that come to `together_px` pixels: they can be put together, parted and brought to host
+    /// memory and back, for what goes about them; all else takes one map.
+    #[must_use]
+    pub fn with_stacks(self, together_px: usize) -> Self {
+        Self { together_px, ..self }
     }
 
     fn store(&self, values: HostTensor, precision: Precision) -> Tensor {
@@ -64,8 +73,19 @@ impl ReferenceEngine {
     }
 
     fn values<'t>(&self, tensor: &'t Tensor) -> Result<&'t HostTensor, EngineError> {
+        tensor.shape().one_map()?;
+        self.stacked(tensor)
+    }
+
+    /// The values of one map or several.
+    fn stacked<'t>(&self, tensor: &'t Tensor) -> Result<&'t HostTensor, EngineError> {
         let foreign = EngineError::Foreign { what: "tensor", engine: self.info.name };
         tensor.storage::<Stored>().map(|stored| &stored.values).ok_or(foreign)
+    }
+
+    /// The shape, if it is one of tensors here.
+    fn held(&self, shape: Shape) -> Result<Shape, EngineError> {
+        if self.together_px > 0 { Ok(shape) } else { shape.one_map() }
     }
 
     /// The values of a flow.
@@ -103,6 +123,10 @@ impl Engine for ReferenceEngine {
         }
     }
 
+    fn layout(&self, precision: Precision) -> Layout {
+        Layout { together_px: self.together_px, ..Layout::packed(precision) }
+    }
+
     fn upload(&self, frame: &Frame) -> Result<Tensor, EngineError> {
         let Size { width, height } = frame.size();
         let shape = Shape::new(height as usize, width as usize, 3);
@@ -134,16 +158,16 @@ impl Engine for ReferenceEngine {
     }
 
     fn from_host(&self, values: &HostTensor, precision: Precision) -> Result<Tensor, EngineError> {
-        values.shape().one_map()?;
+        self.held(values.shape())?;
         Ok(self.store(values.clone(), precision))
     }
 
     fn to_host(&self, tensor: &Tensor) -> Result<HostTensor, EngineError> {
-        self.values(tensor).cloned()
+        self.stacked(tensor).cloned()
     }
 
     fn zeros(&self, shape: Shape, precision: Precision) -> Result<Tensor, EngineError> {
-        Ok(self.store(HostTensor::new(shape.one_map()?, vec![0.0; shape.len()])?, precision))
+        Ok(self.store(HostTensor::new(self.held(shape)?, vec![0.0; shape.len()])?, precision))
     }
 
     fn prepare_conv(&self, spec: &ConvSpec, weights: &[f32], bias: &[f32]) -> Result<Conv, EngineError> {
@@ -219,7 +243,7 @@ impl Engine for ReferenceEngine {
     }
 
     fn to_bytes(&self, tensor: &Tensor) -> Result<Vec<u8>, EngineError> {
-        let values = self.values(tensor)?.data().iter();
+        let values = self.stacked(tensor)?.data().iter();
         Ok(match tensor.precision() {
             Precision::F32 => values.flat_map(|v| v.to_ne_bytes()).collect(),
             Precision::Bf16 => values.flat_map(|&v| half::bf16::from_f32(v).to_ne_bytes()).collect(),
@@ -237,6 +261,27 @@ impl Engine for ReferenceEngine {
             Precision::Bf16 => halves().map(|b| half::bf16::from_ne_bytes(b).to_f32()).collect(),
             Precision::F16 => halves().map(|b| half::f16::from_ne_bytes(b).to_f32()).collect(),
         };
-        Ok(self.store(HostTensor::new(shape.one_map()?, values)?, precision))
+        Ok(self.store(HostTensor::new(self.held(shape)?, values)?, precision))
+    }
+
+    fn stack_maps(&self, maps: &[&Tensor]) -> Result<Tensor, EngineError> {
+        let [first, ..] = maps else { return misfit("a stack of no maps".into()) };
+        let each = |map: &Tensor| (Shape { maps: 1, ..map.shape() }, map.precision());
+        if let Some(other) = maps.iter().find(|other| each(other) != each(first)) {
+            return misfit(format!("{other:?} stacked on {first:?}"));
+        }
+        let shape = Shape { maps: maps.iter().map(|map| map.shape().maps).sum(), ..first.shape() };
+        let mut data = Vec::with_capacity(shape.len());
+        for map in maps {
+            data.extend_from_slice(self.stacked(map)?.data());
+        }
+        Ok(self.store(HostTensor::new(self.held(shape)?, data)?, first.precision()))
+    }
+
+    fn maps(&self, stack: &Tensor, maps: Range<usize>) -> Result<Tensor, EngineError> {
+        let shape = stack.shape().of_maps(&maps)?;
+        let map = shape.len() / shape.maps;
+        let data = self.stacked(stack)?.data()[maps.start * map..maps.end * map].to_vec();
+        Ok(self.store(HostTensor::new(shape, data)?, stack.precision()))
     }
 }
