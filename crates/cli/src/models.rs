@@ -182,7 +182,7 @@ fn memory_of(d: &Descriptor, size: Size) -> [u64; 2] {
 }
 
 fn work_bytes(d: &Descriptor, size: Size) -> u64 {
-    d.work_bytes(size.height as usize, size.width as usize, 1, IN_F32)
+    d.work_bytes(size.height as usize, size.width as usize, 1, 1, IN_F32)
 }
 
 fn reach(d: &Descriptor) -> String {

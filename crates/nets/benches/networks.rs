@@ -59,7 +59,7 @@ fn main() {
         println!(
             "{name}: {gmac:.1} GMAC a frame, {:.2} M weights; {} MiB at work in f32; values a pixel: {} held, {} stored",
             d.parameters as f64 / 1e6,
-            d.work_bytes(HEIGHT, WIDTH, 1, Layout::packed(Precision::F32)) >> 20,
+            d.work_bytes(HEIGHT, WIDTH, 1, 1, Layout::packed(Precision::F32)) >> 20,
             d.held.f32,
             d.stored_values_per_pixel
         );

@@ -135,17 +135,17 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Bytes alive at once while a frame of so many pixels is worked on, with values kept as `layout` says; the network sees
-    /// `frames` in all.
+    /// Bytes alive at once while a frame of so many pixels is worked on, with values kept as `layout` says, or as many frames
+    /// as there are `lanes`, 1 or more; the network sees `frames` in each.
     #[must_use]
-    pub fn work_bytes(&self, height: usize, width: usize, frames: u64, layout: Layout) -> u64 {
+    pub fn work_bytes(&self, height: usize, width: usize, frames: u64, lanes: u64, layout: Layout) -> u64 {
         let most = |phases: &[Values]| phases.iter().map(|values| values.bytes(layout)).max().unwrap_or(0);
         let pixels = (height * width) as u64;
         let with_gaps = |bytes: u64| bytes + bytes / 16 * layout.gaps_sixteenths;
-        let count = (layout.maps_together(height * width) as u64).min(frames);
-        let together = |phase: &Together| phase.outside.bytes(layout) + count * phase.each.bytes(layout);
+        let count = (layout.maps_together(height * width) as u64).min(frames.saturating_mul(lanes)).max(lanes);
+        let together = |phase: &Together| lanes * phase.outside.bytes(layout) + count * phase.each.bytes(layout);
         let together = self.together.iter().map(together).max().unwrap_or(0);
-        let features = most(&self.phases).max(together) * pixels;
+        let features = (lanes * most(&self.phases)).max(together) * pixels;
         let Some(upsampling) = &self.upsampling else { return with_gaps(features) };
         let side = |px: usize| (px * self.scale as usize).div_ceil(FACTOR);
         let (height, width) = (side(height), side(width));
@@ -154,7 +154,8 @@ impl Descriptor {
         // The strips' pictures wait until the last is made; then they are put together.
         let picture = PICTURE.bytes(layout) * (height * width) as u64;
         let waiting = if strips.count() > 1 { picture } else { 0 };
-        with_gaps(features.max(upsampling.outside.bytes(layout) * pixels + (strip + waiting).max(2 * waiting)))
+        let upsampled = upsampling.outside.bytes(layout) * pixels + (strip + waiting).max(2 * waiting);
+        with_gaps(features.max(lanes * upsampled))
     }
 
     /// Bytes that each further frame of a window gives to the [`FeatureStore`](crate::FeatureStore), for each input pixel.

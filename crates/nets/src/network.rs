@@ -33,10 +33,14 @@ pub trait Network: Send + Sync {
     /// included. The results of the frames in `keep` go to `emit`, in order, as soon as each is ready; features wait
     /// in `store`, which is empty again at the end.
     ///
+    /// Where the engine works on several maps at once, it may be several windows, which have nothing to do with each other: a
+    /// frame is then a stack of the frames of that number of all windows that are so long, the longest window first, and so is
+    /// a result. Each window's results are those that it has by itself.
+    ///
     /// # Errors
     /// [`EngineError::Unsupported`] for networks of another reach; [`EngineError::Shape`] where `keep` reaches beyond
-    /// the frames or their sizes differ or are too small; those of the engine, of `store` and of `emit`. After an error
-    /// the store may still hold features.
+    /// the frames, their sizes differ or are too small, or a frame is of more windows than the one before; those of the engine,
+    /// of `store` and of `emit`. After an error the store may still hold features.
     fn window(
         &self,
         frames: &[Tensor],
@@ -55,7 +59,8 @@ pub trait Network: Send + Sync {
 /// Frames are `height × width × 3` tensors from [`Engine::upload`](framelift_engine::Engine::upload); results come back in
 /// the same order and number, `scale` times the size, not clamped.
 pub trait Shot: Send {
-    /// Takes the next frame; gives the results that are ready, perhaps none.
+    /// Takes the next frame; gives the results that are ready, perhaps none. A network of [`Reach::Frame`](crate::Reach::Frame)
+    /// takes a stack of frames as well, and gives one of results.
     ///
     /// # Errors
     /// Those of the engine.

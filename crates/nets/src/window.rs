@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use framelift_engine::{Engine, EngineError, Precision, Tensor};
+use framelift_engine::{Engine, EngineError, Precision, Shape, Tensor};
 
 use crate::network::Emit;
 use crate::{Descriptor, FeatureStore, MemoryStore, Network, Shot};
@@ -43,10 +43,49 @@ impl<N: Windowed + 'static> Network for N {
     }
 }
 
-/// Frames of the size of `frame` that are worked on at once, where they do not wait for each other.
+/// Tensors like `frame` that are worked on at once, where they do not wait for each other.
 pub(crate) fn together(engine: &dyn Engine, frame: &Tensor) -> usize {
+    let Shape { maps, height, width, .. } = frame.shape();
     // As many in every precision.
-    engine.layout(Precision::F32).maps_together(frame.shape().pixels())
+    (engine.layout(Precision::F32).maps_together(height * width) / maps.max(1)).max(1)
+}
+
+/// The first `lanes` maps of `stack`, with maps of zeros after its own where it has fewer: what there is of a window where it
+/// has not begun.
+pub(crate) fn fit(engine: &dyn Engine, stack: &Tensor, lanes: usize) -> Result<Tensor, EngineError> {
+    let shape = stack.shape();
+    if lanes <= shape.maps {
+        return engine.maps(stack, 0..lanes);
+    }
+    let zeros = engine.zeros(Shape { maps: lanes - shape.maps, ..shape }, stack.precision())?;
+    engine.stack_maps(&[stack, &zeros])
+}
+
+/// `stack` in parts of so many maps, one after another.
+pub(crate) fn parted(engine: &dyn Engine, stack: &Tensor, parts: &[usize]) -> Result<Vec<Tensor>, EngineError> {
+    let mut start = 0;
+    let part = |&maps: &usize| {
+        start += maps;
+        engine.maps(stack, start - maps..start)
+    };
+    parts.iter().map(part).collect()
+}
+
+/// How many maps each of `tensors` has.
+pub(crate) fn lanes_of(tensors: &[&Tensor]) -> Vec<usize> {
+    tensors.iter().map(|tensor| tensor.shape().maps).collect()
+}
+
+/// Frames and those next to them, of the windows that have both.
+pub(crate) fn neighbours(engine: &dyn Engine, frames: &[&Tensor]) -> Result<[Vec<Tensor>; 2], EngineError> {
+    let mut sides = [Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len())];
+    for pair in frames.windows(2) {
+        let lanes = lanes_of(pair).into_iter().min().unwrap_or(0);
+        for (side, frame) in sides.iter_mut().zip(pair) {
+            side.push(fit(engine, frame, lanes)?);
+        }
+    }
+    Ok(sides)
 }
 
 /// A shot that is one window, kept in memory to its end.
@@ -87,11 +126,18 @@ fn check(descriptor: &Descriptor, frames: &[Tensor], keep: &Range<usize>) -> Res
             descriptor.architecture
         )));
     }
-    frames.iter().try_for_each(|frame| same_shape(first, frame))
+    let mut lanes = shape.maps;
+    for frame in frames {
+        same_shape(first, frame)?;
+        if std::mem::replace(&mut lanes, frame.shape().maps) < frame.shape().maps {
+            return Err(EngineError::Shape(format!("{frame:?} after frames of fewer windows")));
+        }
+    }
+    Ok(())
 }
 
 fn same_shape(first: &Tensor, frame: &Tensor) -> Result<(), EngineError> {
-    if first.shape() == frame.shape() {
+    if first.shape() == (Shape { maps: first.shape().maps, ..frame.shape() }) {
         return Ok(());
     }
     Err(EngineError::Shape(format!("a frame of {} in a shot of {}", frame.shape(), first.shape())))

@@ -23,7 +23,7 @@ use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
 use crate::spynet::{Spynet, SpynetWeights, flow_work};
 use crate::store::FeatureStore;
-use crate::window::{Windowed, together};
+use crate::window::{Windowed, fit, neighbours, together};
 use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Together, Upsampling, Values, known};
 
 const NAME: &str = "BasicVSR";
@@ -198,12 +198,15 @@ impl BasicVsr {
         take(0, features.clone())?;
         let mut at = 0;
         while at + 1 < frames.len() {
-            let end = frames.len().min(at + 1 + together(engine, first));
-            let [from, to] = [&frames[at + 1..end], &frames[at..end - 1]].map(|frames| self.spynet.pyramid(frames));
+            let end = frames.len().min(at + 1 + together(engine, frames[at + 1]));
+            let [to, from] = neighbours(engine, &frames[at..end])?.map(|frames| self.spynet.pyramid(&frames));
             for flow in self.spynet.flows(&from?, &to?)? {
                 at += 1;
-                let carried = engine.flow_warp(&features, &flow, Padding::Zeros)?;
+                let both = fit(engine, &features, flow.shape().maps)?;
                 drop(features);
+                let carried = engine.flow_warp(&both, &flow, Padding::Zeros)?;
+                drop(both);
+                let carried = fit(engine, &carried, frames[at].shape().maps)?;
                 features = blocks.run(engine, &[frames[at], &carried])?;
                 drop(carried);
                 take(at, features.clone())?;

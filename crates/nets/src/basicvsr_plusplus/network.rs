@@ -12,7 +12,7 @@ use crate::blocks::{ResidualBlocks, Upsampler};
 use crate::network::Emit;
 use crate::spynet::Spynet;
 use crate::store::{FeatureId, FeatureStore};
-use crate::window::{Windowed, together};
+use crate::window::{Windowed, fit, lanes_of, neighbours, parted, together};
 
 /// The network on an engine.
 pub(super) struct BasicVsrPlusPlus {
@@ -48,8 +48,9 @@ impl BasicVsrPlusPlus {
     /// The features of frames by themselves.
     fn spatial(&self, frames: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
         let engine = &*self.engine;
-        let stack = engine.stack_maps(&frames.iter().collect::<Vec<_>>())?;
-        engine.unstack_maps(&self.extracted(&stack)?)
+        let frames: Vec<&Tensor> = frames.iter().collect();
+        let stack = engine.stack_maps(&frames)?;
+        parted(engine, &self.extracted(&stack)?, &lanes_of(&frames))
     }
 
     fn extracted(&self, frame: &Tensor) -> Result<Tensor, EngineError> {
@@ -69,7 +70,7 @@ impl BasicVsrPlusPlus {
             let frames =
                 frames[from..end].iter().map(|frame| self.at_features(frame)).collect::<Result<Vec<_>, _>>()?;
             let frames: Vec<&Tensor> = frames.iter().collect();
-            let [these, next] = [&frames[..frames.len() - 1], &frames[1..]].map(|frames| self.spynet.pyramid(frames));
+            let [these, next] = neighbours(&*self.engine, &frames)?.map(|frames| self.spynet.pyramid(&frames));
             let (these, next) = (these?, next?);
             flows.to_next.extend(self.spynet.flows(&these, &next)?);
             flows.to_previous.extend(self.spynet.flows(&next, &these)?);
@@ -144,14 +145,22 @@ impl<'n> Pass<'n> {
         };
         let aligned = match (self.n1.take(), flow) {
             (Some(features), Some(flow)) => {
-                let n1 = Before { features, flow: flow.clone() };
+                // Of several windows, those that have the frame before; and of these, those that have the one before that.
+                let lanes = flow.shape().maps;
+                let n1 = Before { features: fit(engine, &features, lanes)?, flow: flow.clone() };
                 let n2 = match self.n2.take() {
-                    Some(n2) => Some(Before { flow: second_order(engine, flow, &n2.flow)?, ..n2 }),
+                    Some(n2) => {
+                        let known = n2.flow.shape().maps.min(lanes);
+                        let flows = [flow, &n2.flow].map(|flow| fit(engine, flow, known));
+                        let [flow, on] = flows;
+                        let flow = fit(engine, &second_order(engine, &flow?, &on?)?, lanes)?;
+                        Some(Before { features: fit(engine, &n2.features, lanes)?, flow })
+                    }
                     None => None,
                 };
-                let aligned = self.branch.align.run(engine, spatial, &n1, n2)?;
+                let aligned = self.branch.align.run(engine, &fit(engine, spatial, lanes)?, &n1, n2)?;
                 self.n2 = Some(n1);
-                aligned
+                fit(engine, &aligned, spatial.shape().maps)?
             }
             _ => engine.zeros(spatial.shape(), spatial.precision())?,
         };

@@ -22,7 +22,7 @@ use crate::network::Emit;
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
 use crate::store::FeatureStore;
-use crate::window::{Windowed, together};
+use crate::window::{Windowed, parted, together};
 use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Together, Upsampling, Values, known};
 
 const NAME: &str = "RealBasicVSR";
@@ -130,7 +130,7 @@ struct RealBasicVsr {
 }
 
 impl RealBasicVsr {
-    /// The frames of a window, cleaned.
+    /// The frames of one window, cleaned.
     fn cleaned(&self, frames: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
         let engine = &*self.engine;
         let mut frames = frames.to_vec();
@@ -143,7 +143,8 @@ impl RealBasicVsr {
                 let residue = engine.conv(&self.residue, &[&features], None)?;
                 drop(features);
                 sum += engine.mean_abs(&residue)? * some.len() as f64;
-                some.clone_from_slice(&engine.unstack_maps(&engine.add_scaled(&residue, 1.0, &stack)?)?);
+                let cleaner = engine.add_scaled(&residue, 1.0, &stack)?;
+                some.clone_from_slice(&parted(engine, &cleaner, &vec![1; some.len()])?);
             }
             if sum / (frames.len() as f64) < self.max_mean_residue {
                 break;
@@ -165,6 +166,17 @@ impl Windowed for RealBasicVsr {
         store: &mut dyn FeatureStore,
         emit: &mut Emit<'_>,
     ) -> Result<(), EngineError> {
-        self.basicvsr.run(&self.cleaned(frames)?, keep, store, emit)
+        let engine = &*self.engine;
+        // How often a window's frames are cleaned is decided for each by itself.
+        let mut windows = Vec::with_capacity(frames[0].shape().maps);
+        for lane in 0..frames[0].shape().maps {
+            let its = frames.iter().take_while(|frame| frame.shape().maps > lane);
+            let its = its.map(|frame| engine.maps(frame, lane..lane + 1)).collect::<Result<Vec<_>, _>>()?;
+            windows.push(self.cleaned(&its)?);
+        }
+        let stacked = |i| engine.stack_maps(&windows.iter().filter_map(|window| window.get(i)).collect::<Vec<_>>());
+        let frames = (0..frames.len()).map(stacked).collect::<Result<Vec<_>, _>>()?;
+        drop(windows);
+        self.basicvsr.run(&frames, keep, store, emit)
     }
 }

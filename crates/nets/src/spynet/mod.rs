@@ -20,6 +20,7 @@ use framelift_engine::{
 
 use crate::Values;
 use crate::reader::{ConvWeights, Reader};
+use crate::window::{lanes_of, parted};
 
 #[cfg(test)]
 mod tests;
@@ -113,6 +114,8 @@ struct Level {
 
 /// Frames at all levels, ready for flows from and to them.
 pub(crate) struct Pyramid {
+    /// Maps of each of the frames.
+    lanes: Vec<usize>,
     /// Of a frame.
     height: usize,
     width: usize,
@@ -122,8 +125,10 @@ pub(crate) struct Pyramid {
 
 impl Spynet {
     /// The levels of frames of one size, not more than are worked on at once.
-    pub(crate) fn pyramid(&self, frames: &[&Tensor]) -> Result<Pyramid, EngineError> {
-        let frames = self.engine.stack_maps(frames)?;
+    pub(crate) fn pyramid(&self, frames: &[Tensor]) -> Result<Pyramid, EngineError> {
+        let frames: Vec<&Tensor> = frames.iter().collect();
+        let lanes = lanes_of(&frames);
+        let frames = self.engine.stack_maps(&frames)?;
         let Shape { height, width, .. } = frames.shape();
         let stretched = self.resized(&frames, height.next_multiple_of(MULTIPLE), width.next_multiple_of(MULTIPLE))?;
         let mut levels = vec![self.engine.scale_channels(&stretched, &self.gains, &self.offsets)?];
@@ -131,12 +136,12 @@ impl Spynet {
             levels.push(self.engine.avg_pool(&levels[level - 1])?);
         }
         levels.reverse();
-        Ok(Pyramid { height, width, levels })
+        Ok(Pyramid { lanes, height, width, levels })
     }
 
     /// The flow from each frame to that in its place among as many others of its size.
     pub(crate) fn flows(&self, from: &Pyramid, to: &Pyramid) -> Result<Vec<Tensor>, EngineError> {
-        self.engine.unstack_maps(&self.flow(from, to)?)
+        parted(&*self.engine, &self.flow(from, to)?, &from.lanes)
     }
 
     fn flow(&self, from: &Pyramid, to: &Pyramid) -> Result<Tensor, EngineError> {

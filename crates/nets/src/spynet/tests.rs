@@ -26,7 +26,7 @@ fn spynet(arrays: &std::collections::BTreeMap<String, Array>, engine: &Arc<dyn E
 
 fn flow(spynet: &Spynet, engine: &Arc<dyn Engine>, from: &HostTensor, to: &HostTensor) -> HostTensor {
     let [from, to] = [from, to].map(|frame| engine.from_host(frame, Precision::F32).unwrap());
-    let [from, to] = [from, to].map(|frame| spynet.pyramid(&[&frame]).unwrap());
+    let [from, to] = [from, to].map(|frame| spynet.pyramid(&[frame]).unwrap());
     engine.to_host(&spynet.flows(&from, &to).unwrap()[0]).unwrap()
 }
 

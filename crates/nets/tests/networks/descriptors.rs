@@ -139,7 +139,7 @@ fn bytes_of_windows_are_those_taken() {
             for (frames, peak) in [1, 3, 5].into_iter().zip(peaks) {
                 // Networks of one frame at a time were handed all frames before.
                 let further = if d.reach == Reach::Window { a_frame } else { 12 * pixels };
-                let said = d.work_bytes(side, side, frames, layout) + (frames - 1) * further;
+                let said = d.work_bytes(side, side, frames, 1, layout) + (frames - 1) * further;
                 println!("{} {precision}: {frames} frames, {peak} of {said} bytes", d.architecture);
                 assert!(peak <= said && peak * 10 >= said * 9, "{}: {frames} frames, {peak} of {said}", d.architecture);
             }
@@ -158,7 +158,7 @@ fn bytes_of_large_frames_are_those_taken() {
         let layout = Layout::packed(precision);
         let a_frame = d.held.bytes(layout) + d.stored_bytes_per_pixel(precision);
         let further = if d.reach == Reach::Window { a_frame } else { 12 };
-        let said = d.work_bytes(height, width, 3, layout) + 2 * further * pixels;
+        let said = d.work_bytes(height, width, 3, 1, layout) + 2 * further * pixels;
         let peak = peak_bytes(&checkpoint, precision, 3, height, width);
         println!("{}: {peak} of {said} bytes", d.architecture);
         assert!(peak <= said && peak * 10 >= said * 8, "{}: {peak} of {said}", d.architecture);
@@ -219,7 +219,7 @@ fn bytes_said_bound_the_memory_taken() {
         let network = network(&checkpoint, &engine, Precision::F32);
         run(&network, &engine, &noise(4, height, width));
         let peak_values = reference.memory().peak_bytes / 4;
-        let said = network.descriptor().work_bytes(height, width, 1, Layout::packed(Precision::F32)) as usize / 4;
+        let said = network.descriptor().work_bytes(height, width, 1, 1, Layout::packed(Precision::F32)) as usize / 4;
         assert!(peak_values <= said, "{}: {peak_values} > {said}", network.descriptor().architecture);
         assert!(peak_values * 2 > said, "{}: {peak_values} is far below {said}", network.descriptor().architecture);
         assert_eq!(reference.memory().used_bytes, 0, "a finished shot holds nothing");
