@@ -74,6 +74,7 @@ pub(crate) fn run(bytes: &[u8]) {
         weights_bytes: numbers.number(),
         size: Size::new(numbers.side(), numbers.side()),
         frames: numbers.maybe(),
+        lanes: 1,
     };
     let options = WindowOptions {
         body: numbers.maybe(),
@@ -92,6 +93,13 @@ pub(crate) fn run(bytes: &[u8]) {
             );
             assert!(plan.tiles.0 * plan.tiles.1 >= 1 && !plan.tile.is_empty(), "{plan:?}");
             assert!(plan.tile.width <= plan.padded.width && plan.tile.height <= plan.padded.height, "{plan:?}");
+            let host_bytes = numbers.number();
+            let several = plan.clone().with_lanes(&stream, &options, room, host_bytes);
+            assert!(several.memory_bytes <= room.memory_bytes && several.lanes >= 1, "{several:?} in {room:?}");
+            assert!(
+                several.tiles == plan.tiles && (several.lanes == 1) == (several == plan),
+                "{several:?} for {plan:?}"
+            );
         }
         Err(least) => {
             let scratch = least.window.map_or(0, |window| window.scratch_bytes);

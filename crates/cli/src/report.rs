@@ -337,6 +337,7 @@ pub(crate) fn plan_json(plan: &Plan) -> Value {
         "tiles": plan.tiles.map(|(columns, rows, tile)| json!({
             "columns": columns, "rows": rows, "size": tile.to_string(),
         })),
+        "at_once": plan.lanes,
     })
 }
 
@@ -357,12 +358,18 @@ fn memory(plan: &Plan) -> String {
             (0, false) => write!(line, "one window"),
             _ => write!(line, "window of {body} + 2x{context} frames"),
         };
+        if plan.lanes > 1 {
+            let _ = write!(line, ", {} at once", plan.lanes);
+        }
         let scratch = human_bytes(*scratch_bytes);
         let _ = match (store_bytes, scratch_bytes) {
             (_, 0) => write!(line, ", features in memory, "),
             (0, _) => write!(line, ", features in a scratch file of {scratch}, "),
             _ => write!(line, ", features in memory and in a scratch file of {scratch}, "),
         };
+    }
+    if plan.window.is_none() && plan.lanes > 1 {
+        let _ = write!(line, "{} frames at once, ", plan.lanes);
     }
     if let Some((columns, rows, tile)) = &plan.tiles {
         let _ = write!(line, "{columns} x {rows} tiles of {tile}, ");

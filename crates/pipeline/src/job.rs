@@ -195,6 +195,8 @@ pub struct Plan {
     pub window: Option<WindowPlan>,
     /// Columns and rows of the tiles that a frame is parted into, and the size of each; `None` for whole frames.
     pub tiles: Option<(usize, usize, Size)>,
+    /// Windows that are worked on at once, or frames, by a network that sees one.
+    pub lanes: u64,
 }
 
 /// What a run did.

@@ -121,11 +121,11 @@ impl<S: Sink> Outlet<'_, S> {
         error.into()
     }
 
-    /// Tells that windows are shorter from the next frame on.
-    pub(crate) fn notice_still(&mut self, still: &StillWindow) {
+    /// Tells that windows are shorter from the frame on that is `ahead` of the next to be given.
+    pub(crate) fn notice_still(&mut self, still: &StillWindow, ahead: usize) {
         let StillWindow { body, context } = still;
-        let index = self.clock.given;
-        let at = self.clock.time(0).map_or_else(String::new, |(time, _)| format!(" at {time}"));
+        let index = self.clock.given + ahead as u64;
+        let at = self.clock.time(ahead).map_or_else(String::new, |(time, _)| format!(" at {time}"));
         self.sink.notice(format!(
             "much of the picture stands still from frame {index}{at} on; in such shots windows have {body} + 2x{context} \
              frames, so that no lines etch themselves in (--window sets a length for all)"

@@ -148,6 +148,9 @@ pub struct SessionPlan {
     pub tile: Size,
     /// Columns and rows of tiles.
     pub tiles: (usize, usize),
+    /// Windows that are worked on at once, or frames, by a network that sees one: more than 1 where frames are so small that a
+    /// device gains by it.
+    pub lanes: u64,
     /// The most memory that network, weights and waiting frames take, estimated: the host's share, where the device has
     /// memory of its own.
     pub memory_bytes: u64,
@@ -192,6 +195,21 @@ pub struct Stream<'a> {
     pub size: Size,
     /// The most frames that a shot can have, where known.
     pub frames: Option<u64>,
+    /// Windows, or frames, that are to be worked on at once.
+    pub lanes: u64,
+}
+
+impl Stream<'_> {
+    /// Windows, or frames, that are worth being worked on at once, where there are as many.
+    fn most_lanes(&self) -> u64 {
+        let padded = padded_size(self.size, self.descriptor.min_side_px, self.descriptor.size_multiple);
+        match self.descriptor.reach {
+            Reach::Causal { .. } => 1,
+            Reach::Frame | Reach::Window => {
+                self.layout.lanes(usize::try_from(padded.pixels()).unwrap_or(usize::MAX)) as u64
+            }
+        }
+    }
 }
 
 impl SessionPlan {
@@ -227,6 +245,22 @@ impl SessionPlan {
         ))
     }
 
+    /// The plan with as many lanes as are worth it and there is room for, where this one has one and needs neither tiles nor
+    /// leaves features out of memory: the windows stay as they are. Of the host's memory it may take `host_bytes`.
+    pub fn with_lanes(self, stream: &Stream<'_>, options: &WindowOptions, room: Room, host_bytes: u64) -> Self {
+        let length = |window: WindowPlan| (window.body, window.context);
+        if self.tiles != (1, 1) || self.window.is_some_and(|window| window.scratch_bytes > 0 || window.body == 0) {
+            return self;
+        }
+        let options = self.window.map_or(*options, |window| options.settled(window.body, window.context));
+        let with = |lanes| {
+            let plan = Self::choose(&Stream { lanes, ..*stream }, &options, Room { scratch_bytes: 0, ..room }).ok()?;
+            let is_alike = plan.tiles == self.tiles && plan.window.map(length) == self.window.map(length);
+            (is_alike && plan.host_bytes <= host_bytes).then_some(plan)
+        };
+        (2..=stream.most_lanes()).rev().find_map(with).unwrap_or(self)
+    }
+
     /// The plan for a device with memory of its own, which [`SessionPlan::choose`] chose for that memory: what it takes of
     /// the host's, of which `host_bytes` are there.
     pub(crate) fn beside_device(mut self, host_bytes: u64) -> Self {
@@ -246,15 +280,15 @@ impl SessionPlan {
     pub(crate) fn store_bytes_in_full(&self, descriptor: &Descriptor, layout: Layout) -> u64 {
         let full = Layout { precision: Precision::F32, ..layout };
         let frames = self.window.map_or(1, |window| window.frames_seen());
-        let work_bytes = |layout| work_bytes(descriptor, self.tile, frames, layout);
+        let work_bytes = |layout| work_bytes(descriptor, self.tile, frames, self.lanes, layout);
         let more = work_bytes(full) - work_bytes(layout);
         let more = more + 4 * descriptor.parameters;
         self.window.map_or(0, |window| window.store_bytes.saturating_sub(more))
     }
 }
 
-fn work_bytes(descriptor: &Descriptor, size: Size, frames: u64, layout: Layout) -> u64 {
-    descriptor.work_bytes(size.height as usize, size.width as usize, frames, layout)
+fn work_bytes(descriptor: &Descriptor, size: Size, frames: u64, lanes: u64, layout: Layout) -> u64 {
+    descriptor.work_bytes(size.height as usize, size.width as usize, frames, lanes, layout)
 }
 
 /// What a way to work takes.
@@ -310,16 +344,16 @@ impl Cost<'_> {
 
     /// Weights, the frame that is worked on, its result, and the frame that comes in; the network sees `frames`.
     fn base_bytes(&self, frames: u64) -> u64 {
-        let Stream { descriptor: d, weights_bytes, .. } = self.stream;
+        let Stream { descriptor: d, weights_bytes, lanes, .. } = self.stream;
         weights_bytes
-            .saturating_add(work_bytes(d, self.grid.tile(), frames, self.stream.layout))
+            .saturating_add(work_bytes(d, self.grid.tile(), frames, *lanes, self.stream.layout))
             .saturating_add(self.frames_bytes())
     }
 
     /// Of these, the frames.
     fn frames_bytes(&self) -> u64 {
         let scale = self.stream.descriptor.scale;
-        2 * u64::from(scale * scale) * frame_bytes(self.padded) + frame_bytes(self.padded)
+        (2 * u64::from(scale * scale) * frame_bytes(self.padded) + frame_bytes(self.padded)) * self.stream.lanes
     }
 
     /// A network that takes frame after frame.
@@ -328,7 +362,7 @@ impl Cost<'_> {
             Reach::Causal { lookahead } if self.stream.layout.precision != Precision::F32 => {
                 (WARM_UP_FRAMES + lookahead) as u64 + 1
             }
-            _ => 1,
+            _ => self.stream.lanes,
         };
         let kept = kept * frame_bytes(self.padded);
         self.plan(None, self.base_bytes(1), kept)
@@ -337,11 +371,11 @@ impl Cost<'_> {
     /// Windows with features in memory up to `store_bytes`, or up to what the room leaves, and the rest in a scratch file if
     /// `scratch`.
     fn window_plan(&self, body: u64, context: u64, scratch: bool, store_bytes: u64, room: Room) -> SessionPlan {
-        let Stream { descriptor: d, frames, .. } = self.stream;
+        let Stream { descriptor: d, frames, lanes, .. } = self.stream;
         let adapts = self.options.shortens_if_still();
         let tile = self.grid.tile().pixels();
-        let stored = (d.stored_bytes_per_pixel(self.stream.layout.precision) * tile).max(1);
-        let held = d.held.bytes(self.stream.layout) * tile;
+        let stored = (d.stored_bytes_per_pixel(self.stream.layout.precision) * tile * lanes).max(1);
+        let held = d.held.bytes(self.stream.layout) * tile * lanes;
         let waiting = frame_bytes(self.padded) + if adapts { Blocks::bytes(self.padded.pixels()) } else { 0 };
         let result = u64::from(d.scale * d.scale) * frame_bytes(self.padded);
         // Tiles are put together in as many results as the body has frames.
@@ -367,7 +401,13 @@ impl Cost<'_> {
             None => [frames.unwrap_or(most_frames.max(1)); 3].into(),
         };
         let all = stored.saturating_mul(seen);
-        let on_host = waiting.saturating_mul(waits).saturating_add(results.saturating_mul(made)).saturating_add(faded);
+        // Of several windows at once, the results of all wait until the last is made.
+        let made_at_once = if *lanes > 1 { made.saturating_add(fade).saturating_mul(lanes * result) } else { 0 };
+        let on_host = waiting
+            .saturating_mul(waits)
+            .saturating_add(results.saturating_mul(made))
+            .saturating_add(faded)
+            .saturating_add(made_at_once);
         let fixed = base.saturating_add(transfer).saturating_add(held.saturating_mul(seen));
         let left = room.memory_bytes.saturating_sub(fixed).saturating_sub(self.shared_bytes(on_host));
         let in_memory = if scratch { all.min(store_bytes).min(left) } else { all };
@@ -400,6 +440,7 @@ impl Cost<'_> {
             padded: self.padded,
             tile: self.grid.tile(),
             tiles: self.grid.columns_and_rows(),
+            lanes: self.stream.lanes,
             memory_bytes,
             device_bytes: None,
             host_bytes,
@@ -462,6 +503,7 @@ mod tests {
             weights_bytes: 30 * MIB,
             size: Size::new(320, 180),
             frames,
+            lanes: 1,
         };
         SessionPlan::choose(&stream, &options, room)
     }

@@ -155,6 +155,8 @@ impl Planning<'_> {
             windows: self.windows,
             memory_bytes: Some(self.planned_bytes().saturating_sub(outside) / self.session_shares() * SESSION_SHARES),
             scratch_folder: self.scratch_folder.clone(),
+            // Of several devices each may wait for shots that another has.
+            may_hold_back: matches!(self.upscale, Upscale::Network(model) if model.devices() == 1),
         }
     }
 

@@ -189,6 +189,7 @@ fn work_on(job: Job, cancel: &CancelToken, on_event: &(dyn Fn(Event) + Sync)) ->
         shots,
         window: planned.session.as_ref().and_then(|(_, plan)| plan.window),
         tiles: planned.tiles(),
+        lanes: planned.session.as_ref().map_or(1, |(_, plan)| plan.lanes),
     })));
     if let Some((columns, rows, tile)) = planned.tiles() {
         on_event(Event::Notice(format!(

@@ -131,11 +131,19 @@ pub struct SessionOptions {
     pub memory_bytes: Option<u64>,
     /// Where a scratch file is made.
     pub scratch_folder: PathBuf,
+    /// Whether several small windows or frames may be worked on at once where the device gains by it. Results may then be held
+    /// beyond the end of a shot: [`Session::settle_to`] gives them.
+    pub may_hold_back: bool,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { windows: WindowOptions::default(), memory_bytes: None, scratch_folder: std::env::temp_dir() }
+        Self {
+            windows: WindowOptions::default(),
+            memory_bytes: None,
+            scratch_folder: std::env::temp_dir(),
+            may_hold_back: false,
+        }
     }
 }
 
@@ -160,6 +168,11 @@ impl SessionOptions {
             weights_bytes: model.weights_bytes(),
             size,
             frames,
+            lanes: 1,
+        };
+        let with_lanes = |plan: SessionPlan, room| match self.may_hold_back {
+            true => plan.with_lanes(&stream, &self.windows, room, memory_bytes),
+            false => plan,
         };
         let disk = |window: &WindowPlan| SessionError::Disk {
             frames: window.body + 2 * window.context,
@@ -167,20 +180,22 @@ impl SessionOptions {
             free_bytes: room.scratch_bytes.saturating_mul(2),
         };
         let Some(device_bytes) = model.own_memory_bytes() else {
-            return SessionPlan::choose(&stream, &self.windows, room).map_err(|least| match &least.window {
+            let plan = SessionPlan::choose(&stream, &self.windows, room).map_err(|least| match &least.window {
                 Some(window) if least.memory_bytes <= memory_bytes => disk(window),
                 _ => SessionError::Memory { size, needed_bytes: least.memory_bytes, limit_bytes: memory_bytes },
             });
+            return Ok(with_lanes(plan?, room));
         };
         // Features that do not fit on the device wait in the host's memory first, then on the disk.
         let scratch_bytes = room.scratch_bytes.saturating_add(memory_bytes);
-        let plan = SessionPlan::choose(&stream, &self.windows, Room { memory_bytes: device_bytes, scratch_bytes });
+        let device_room = Room { memory_bytes: device_bytes, scratch_bytes };
+        let plan = SessionPlan::choose(&stream, &self.windows, device_room);
         let plan = plan.map_err(|least| SessionError::DeviceMemory {
             size,
             needed_bytes: least.memory_bytes,
             limit_bytes: device_bytes,
         })?;
-        let plan = plan.beside_device(memory_bytes);
+        let plan = with_lanes(plan, device_room).beside_device(memory_bytes);
         match &plan.window {
             _ if plan.memory_bytes > memory_bytes => {
                 Err(SessionError::Memory { size, needed_bytes: plan.memory_bytes, limit_bytes: memory_bytes })
@@ -206,7 +221,7 @@ pub(crate) struct Frozen {
 
 /// How the network is fed.
 enum Work {
-    Stream(StreamWork),
+    Stream(Box<StreamWork>),
     Tiles(TiledWork),
     Windows(Box<WindowWork>),
 }
@@ -351,7 +366,11 @@ impl Session {
             Work::Tiles(_) => {}
             Work::Windows(work) => work.finish(&mut out)?,
         }
-        let (got, expected) = (self.clock.given, self.clock.pushed);
+        let held = match work {
+            Work::Windows(work) => work.held(),
+            Work::Stream(_) | Work::Tiles(_) => 0,
+        };
+        let (got, expected) = (self.clock.given + held, self.clock.pushed);
         if got == expected { Ok(()) } else { Err(SessionError::Count { got, expected }.into()) }
     }
 
@@ -360,17 +379,19 @@ impl Session {
         (self.clock.pushed, self.clock.given) = (frames, frames);
     }
 
-    /// Gives the results that are on their way from a device, so that the session can be frozen.
+    /// Gives the results that are on their way from a device or held back until more can be made with them, so that the session
+    /// can be frozen or is done.
     ///
     /// # Errors
     /// Those of the sink, and [`SessionError`]; the session cannot be used afterwards.
-    pub(crate) fn settle_to<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
+    pub fn settle_to<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
         let Some((_, size, work)) = &mut self.running else { return Ok(()) };
         let mut out = Outlet { clock: &mut self.clock, sink, size: *size };
         match work {
             Work::Stream(work) => work.settle(&mut out),
+            Work::Windows(work) => work.settle(&mut out),
             // Nothing of theirs is on its way between two frames.
-            Work::Tiles(_) | Work::Windows(_) => Ok(()),
+            Work::Tiles(_) => Ok(()),
         }
     }
 
@@ -404,7 +425,7 @@ impl Session {
                 Work::Windows(Box::new(WindowWork::new(model, plan.clone(), window, offload, folder)))
             }
             _ if plan.grid.count() > 1 => Work::Tiles(TiledWork::new(model, plan.grid.clone())),
-            _ => Work::Stream(StreamWork::new(model)),
+            _ => Work::Stream(Box::new(StreamWork::new(model, plan.lanes as usize))),
         };
         self.plan = Some(plan);
         self.running = Some((size, result, work));

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use framelift_engine::{Download, EngineError, Tensor};
+use framelift_engine::{Download, Engine, EngineError, Tensor};
 use framelift_frame::Frame;
 use framelift_nets::{Reach, Shot};
 
@@ -18,6 +18,10 @@ pub(crate) const WARM_UP_FRAMES: usize = 6;
 /// A shot in progress.
 pub(crate) struct StreamWork {
     model: Model,
+    /// Frames that are worked on at once, by a network that sees one.
+    lanes: usize,
+    /// Those that wait until there are so many.
+    waiting: Vec<Tensor>,
     shot: Option<Box<dyn Shot>>,
     /// Whether `shot` works in f32 because the working precision overflowed.
     in_full: bool,
@@ -33,19 +37,30 @@ pub(crate) struct StreamWork {
 }
 
 impl StreamWork {
-    pub(crate) fn new(model: Model) -> Self {
-        Self { model, shot: None, in_full: false, recent: VecDeque::new(), pending: None, pushed: 0, given: 0, held: 0 }
+    /// `lanes` frames are worked on at once; more than one only by a network that sees one.
+    pub(crate) fn new(model: Model, lanes: usize) -> Self {
+        Self {
+            model,
+            lanes,
+            waiting: Vec::new(),
+            shot: None,
+            in_full: false,
+            recent: VecDeque::new(),
+            pending: None,
+            pushed: 0,
+            given: 0,
+            held: 0,
+        }
     }
 
     /// The shot as it is between its last result and the next; `None` where the network cannot be frozen, or a result is on
     /// its way: see [`StreamWork::settle`].
     pub(crate) fn freeze(&self) -> Option<Frozen> {
-        if self.pending.is_some() {
+        if self.pending.is_some() || !self.waiting.is_empty() {
             return None;
         }
-        let carries_state = matches!(self.model.descriptor().reach, Reach::Causal { .. });
         let state = match &self.shot {
-            Some(shot) if carries_state => shot.freeze()?,
+            Some(shot) if self.carries_state() => shot.freeze()?,
             _ => Vec::new(),
         };
         Some(Frozen { pushed: self.pushed as u64, given: self.given as u64, in_full: self.in_full, state })
@@ -77,17 +92,15 @@ impl StreamWork {
     pub(crate) fn push<S: Sink>(&mut self, frame: Frame, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         let engine = self.model.engine();
         let ahead = self.pushed - self.given;
+        self.pushed += 1;
         let results = if self.held > 0 {
             self.held -= 1;
             Vec::new()
         } else {
-            let results = engine.upload(&frame).and_then(|input| {
-                let network = self.model.network();
-                self.shot.get_or_insert_with(|| Arc::clone(network).begin()).push(input)
-            });
-            results.map_err(|source| out.failed(source, ahead))?
+            let input = engine.upload(&frame).map_err(|source| out.failed(source, ahead))?;
+            self.waiting.push(input);
+            if self.waiting.len() < self.lanes { Vec::new() } else { self.feed(out)? }
         };
-        self.pushed += 1;
         self.recent.push_back(frame);
         // The result before may still have to be made again.
         let kept = match self.frames_kept() {
@@ -100,13 +113,42 @@ impl StreamWork {
         self.deliver(results, false, out).map(drop)
     }
 
-    /// Gives the result that is on its way.
+    /// The frames that wait into the network; its results.
+    fn feed<S: Sink>(&mut self, out: &mut Outlet<'_, S>) -> Result<Vec<Tensor>, S::Error> {
+        let frames = std::mem::take(&mut self.waiting);
+        let count = frames.len();
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let (engine, network) = (self.model.engine(), self.model.network());
+        let shot = self.shot.get_or_insert_with(|| Arc::clone(network).begin());
+        let mut results = match &frames[..] {
+            [frame] => shot.push(frame.clone()),
+            _ => at_once(&**engine, &mut **shot, &frames),
+        };
+        if count > 1 && matches!(results, Err(EngineError::OutOfMemory { .. })) {
+            out.sink.notice(NO_ROOM_FOR_LANES.into());
+            self.lanes = 1;
+            let each: Result<Vec<_>, _> = frames.into_iter().map(|frame| shot.push(frame)).collect();
+            results = each.map(|results| results.into_iter().flatten().collect());
+        }
+        results.map_err(|source| out.failed(source, self.pushed - self.given - count))
+    }
+
+    /// Gives the results that are on their way, and those of the frames that wait.
     pub(crate) fn settle<S: Sink>(&mut self, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
-        self.arrive(false, out).map(drop)
+        let results = self.feed(out)?;
+        if self.deliver(results, false, out)? {
+            self.arrive(false, out)?;
+        }
+        Ok(())
     }
 
     /// Ends the shot.
     pub(crate) fn finish<S: Sink>(&mut self, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        if !self.waiting.is_empty() {
+            self.settle(out)?;
+        }
         let Some(shot) = self.shot.take() else { return Ok(()) };
         let results = shot.finish().map_err(|source| out.failed(source, 0))?;
         if self.deliver(results, true, out)? {
@@ -130,7 +172,7 @@ impl StreamWork {
         match self.model.descriptor().reach {
             _ if self.in_full || self.model.precision() == framelift_engine::Precision::F32 => 0,
             Reach::Causal { lookahead } => WARM_UP_FRAMES + lookahead + 1,
-            Reach::Frame | Reach::Window => 1,
+            Reach::Frame | Reach::Window => self.lanes,
         }
     }
 
@@ -167,19 +209,42 @@ impl StreamWork {
                 Ok(true)
             }
             Err(EngineError::NonFinite { .. }) if !self.recent.is_empty() => {
-                self.again(ended, out)?;
-                Ok(false)
+                if self.carries_state() {
+                    self.again(ended, out)?;
+                    Ok(false)
+                } else {
+                    self.one_again(out)?;
+                    Ok(true)
+                }
             }
             Err(source) => Err(out.failed(source, 0)),
         }
+    }
+
+    fn carries_state(&self) -> bool {
+        matches!(self.model.descriptor().reach, Reach::Causal { .. })
+    }
+
+    /// Makes the next result in f32, of a network that sees one frame.
+    fn one_again<S: Sink>(&mut self, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        let full = self.model.in_full().map_err(|source| out.failed(source, 0))?;
+        let place = self.recent.len().checked_sub(self.pushed - self.given);
+        let (Some(full), Some(frame)) = (full, place.and_then(|place| self.recent.get(place))) else { return Ok(()) };
+        out.notice_full(self.model.precision(), 0, "it is made again");
+        let results = self.model.engine().upload(frame).and_then(|input| full.begin().push(input));
+        for result in results.map_err(|source| out.failed(source, 0))? {
+            let frame = out.download(&**self.model.engine(), &result, 0).wait();
+            out.give(frame.map_err(|source| out.failed(source, 0))?)?;
+            self.given += 1;
+        }
+        Ok(())
     }
 
     /// Makes the results that are due in f32, and goes on so to the end of the shot.
     fn again<S: Sink>(&mut self, ended: bool, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         let full = self.model.in_full().map_err(|source| out.failed(source, 0))?;
         let Some(full) = full else { return Ok(()) };
-        let carries_state = matches!(full.descriptor().reach, Reach::Causal { .. });
-        out.notice_full(self.model.precision(), 0, if carries_state { "the shot goes on" } else { "it is made again" });
+        out.notice_full(self.model.precision(), 0, "the shot goes on");
         let mut shot = full.begin();
         let mut results = Vec::new();
         // As many frames warm it up, however late it showed.
@@ -203,7 +268,7 @@ impl StreamWork {
         }
         if ended {
             take(shot.finish().map_err(|source| out.failed(source, 0))?);
-        } else if carries_state {
+        } else {
             self.shot = Some(shot);
             self.in_full = true;
         }
@@ -215,6 +280,22 @@ impl StreamWork {
         }
         Ok(())
     }
+}
+
+/// Said where frames or windows were planned to be worked on at once.
+pub(crate) const NO_ROOM_FOR_LANES: &str =
+    "the device has less memory free than planned; from now on it works on one after another, which takes longer";
+
+/// What a network that sees one frame makes of several.
+fn at_once(engine: &dyn Engine, shot: &mut dyn Shot, frames: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+    let stack = engine.stack_maps(&frames.iter().collect::<Vec<_>>())?;
+    let mut results = Vec::with_capacity(frames.len());
+    for stack in shot.push(stack)? {
+        for lane in 0..stack.shape().maps {
+            results.push(engine.maps(&stack, lane..lane + 1)?);
+        }
+    }
+    Ok(results)
 }
 
 /// One frame after another in tiles, by a network that sees one frame.

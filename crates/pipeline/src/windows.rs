@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use framelift_engine::{Download, EngineError, Tensor};
+use framelift_engine::{Download, Engine, EngineError, Tensor};
 use framelift_frame::Frame;
 use framelift_nets::{FeatureId, FeatureStore, Network};
 use framelift_shots::{Blocks, Grid, Window, stands_still};
@@ -15,6 +15,7 @@ use crate::fade::Fade;
 use crate::outlet::{Outlet, Sink};
 use crate::plan::{Offload, SessionPlan, WindowPlan};
 use crate::store::ScratchStore;
+use crate::stream::NO_ROOM_FOR_LANES;
 use crate::{Model, SessionError};
 
 /// A shot in progress.
@@ -22,6 +23,9 @@ pub(crate) struct WindowWork {
     model: Model,
     plan: SessionPlan,
     window: WindowPlan,
+    /// Windows that are worked on at once, and those that wait until there are so many.
+    lanes: u64,
+    waiting: Vec<Ready>,
     grid: Grid,
     store: ScratchStore,
     /// Frames of the shot that are still needed, from number `first` on.
@@ -45,8 +49,10 @@ impl WindowWork {
         let grid = Grid::new(window.body, window.context);
         Self {
             model,
+            lanes: plan.lanes,
             plan,
             window,
+            waiting: Vec::new(),
             grid,
             store,
             frames: VecDeque::new(),
@@ -102,19 +108,22 @@ impl WindowWork {
         self.frames.clear();
         self.blocks.clear();
         (self.first, self.start) = (0, 0);
-        self.fade = Fade::default();
         Ok(())
     }
 
-    /// Runs the windows that are whole.
+    /// Works on the windows that are whole, and have waited for as many as are worked on at once.
     fn run<S: Sink>(&mut self, ended: bool, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
         while let Some(window) = self.grid.window(self.start, self.seen(), ended) {
             let window = self.shorter_if_still(window, ended, out);
-            out.sink.window(window.body.start, self.model.engine(), &self.fade)?;
             if self.plan.grid.count() == 1 {
-                self.whole(&window, out)?
+                let ready = self.ready(&window, out)?;
+                self.waiting.push(ready);
+                if self.waiting.len() as u64 >= self.lanes {
+                    self.settle(out)?;
+                }
             } else {
-                self.tiled(&window, out)?
+                out.sink.window(window.body.start, self.model.engine(), &self.fade)?;
+                self.tiled(&window, out)?;
             }
             self.start = window.body.end;
             let needed = self.start.saturating_sub(self.window.context);
@@ -122,6 +131,23 @@ impl WindowWork {
             self.frames.drain(..done as usize);
             self.blocks.drain(..(done as usize).min(self.blocks.len()));
             self.first += done;
+        }
+        Ok(())
+    }
+
+    /// Results of windows that wait for others.
+    pub(crate) fn held(&self) -> u64 {
+        self.waiting.iter().map(|window| window.body as u64).sum()
+    }
+
+    /// Gives the results of the windows that wait.
+    pub(crate) fn settle<S: Sink>(&mut self, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        let windows = std::mem::take(&mut self.waiting);
+        let made = if windows.len() > 1 { self.at_once(&windows, out)? } else { None };
+        let Some(made) = made else { return windows.into_iter().try_for_each(|window| self.alone(&window, out)) };
+        for (window, results) in windows.iter().zip(made) {
+            out.sink.window(window.start, self.model.engine(), &self.fade)?;
+            self.give(window.body, results, out)?;
         }
         Ok(())
     }
@@ -134,7 +160,7 @@ impl WindowWork {
             return window;
         }
         if !std::mem::replace(&mut self.noticed_still, true) {
-            out.notice_still(&still);
+            out.notice_still(&still, self.held() as usize);
         }
         Grid::new(still.body, still.context).window(self.start, self.seen(), ended).unwrap_or(window)
     }
@@ -148,17 +174,78 @@ impl WindowWork {
         self.frames.range(self.places(window))
     }
 
-    fn whole<S: Sink>(&mut self, window: &Window, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+    /// A window whose frames are all there, on the engine.
+    fn ready<S: Sink>(&self, window: &Window, out: &Outlet<'_, S>) -> Result<Ready, S::Error> {
         let engine = self.model.engine();
         let inputs: Result<Vec<Tensor>, _> = self.frames_of(window).map(|frame| engine.upload(frame)).collect();
-        let inputs = inputs.map_err(|source| out.failed(source, 0))?;
+        let inputs = inputs.map_err(|source| out.failed(source, self.held() as usize))?;
+        Ok(Ready { start: window.body.start, inputs, keep: self.keep(window), body: body_frames(window) })
+    }
+
+    /// Works on one window by itself; each result leaves when it is made.
+    fn alone<S: Sink>(&mut self, window: &Ready, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        out.sink.window(window.start, self.model.engine(), &self.fade)?;
         let mut next = Fade::default();
-        let results = Results::Given { body: body_frames(window), before: &self.fade, next: &mut next };
-        let mut part = Part { out, results, share: (0.0, 1.0), noticed: false };
-        let keep = self.keep(window);
-        run_part(&self.model, &self.plan, &mut self.store, &inputs, keep, &mut part)?;
+        let results = Results::Given { body: window.body, before: &self.fade, next: &mut next };
+        let lane = Lane { keep: window.keep.clone(), results };
+        let mut part = Part { out, lanes: vec![lane], share: (0.0, 1.0), noticed: false };
+        run_part(&self.model, &self.plan, &mut self.store, &window.inputs, &mut part)?;
         self.fade = next;
         Ok(())
+    }
+
+    /// Works on several windows at once; the results of each. `None` where each must be worked on by itself: a result is not
+    /// finite, or there is less memory than planned.
+    fn at_once<S: Sink>(
+        &mut self,
+        windows: &[Ready],
+        out: &mut Outlet<'_, S>,
+    ) -> Result<Option<Vec<Vec<Frame>>>, S::Error> {
+        // The longest first, as networks want it.
+        let mut order: Vec<usize> = (0..windows.len()).collect();
+        order.sort_by_key(|&n| std::cmp::Reverse(windows[n].inputs.len()));
+        let longest = order.first().map_or(0, |&n| windows[n].inputs.len());
+        let stack = |i: usize| {
+            let frames: Vec<&Tensor> = order.iter().filter_map(|&n| windows[n].inputs.get(i)).collect();
+            self.model.engine().stack_maps(&frames)
+        };
+        let inputs: Result<Vec<Tensor>, _> = (0..longest).map(stack).collect();
+        let inputs = inputs.map_err(|source| out.failed(source, 0))?;
+
+        let mut made: Vec<Vec<Frame>> = windows.iter().map(|window| Vec::with_capacity(window.keep.len())).collect();
+        let mut slots: Vec<Option<&mut Vec<Frame>>> = made.iter_mut().map(Some).collect();
+        let before = |n: usize| windows[..n].iter().map(|window| window.body).sum();
+        let lane = |&n: &usize| {
+            let results = Results::Kept { first: before(n), frames: slots[n].take()? };
+            Some(Lane { keep: windows[n].keep.clone(), results })
+        };
+        let lanes = order.iter().filter_map(lane).collect();
+        let mut part = Part { out, lanes, share: (0.0, 1.0), noticed: false };
+        let mut next = part.frames().start;
+        let ended = attempt(&self.model, &**self.model.network(), &mut self.store, &inputs, &mut next, &mut part);
+        let all = part.frames().end;
+        self.store.reset(self.window.store_limit_bytes());
+        match ended {
+            Ok(()) if next == all => Ok(Some(made)),
+            Err(Stop::Sink(error)) => Err(error),
+            Err(Stop::Engine(EngineError::OutOfMemory { .. })) => {
+                out.sink.notice(NO_ROOM_FOR_LANES.into());
+                self.lanes = 1;
+                Ok(None)
+            }
+            // By itself a window says which result it was.
+            Ok(()) | Err(Stop::Engine(_)) => Ok(None),
+        }
+    }
+
+    /// Gives the results of a window, of which `body` are its own and those after wait for the next.
+    fn give<S: Sink>(&mut self, body: usize, mut results: Vec<Frame>, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
+        let before = std::mem::take(&mut self.fade);
+        results.drain(body..).for_each(|result| self.fade.push(result));
+        results.into_iter().enumerate().try_for_each(|(index, mut result)| {
+            before.mix(index, &mut result);
+            out.give(result)
+        })
     }
 
     /// The frames of a window whose results are wanted, counted from the first frame it sees: its body and what it fades
@@ -186,17 +273,25 @@ impl WindowWork {
             let inputs = inputs.map_err(|source| out.failed(source, 0))?;
             let mut add = |index: usize, piece: &Frame| tiles.add(&mut results[index], tile, piece, scale);
             let share = (n as f64 / count, 1.0 / count);
-            let mut part = Part { out, results: Results::Added(&mut add), share, noticed };
-            run_part(&self.model, &self.plan, &mut self.store, &inputs, keep.clone(), &mut part)?;
+            let lane = Lane { keep: keep.clone(), results: Results::Added(&mut add) };
+            let mut part = Part { out, lanes: vec![lane], share, noticed };
+            run_part(&self.model, &self.plan, &mut self.store, &inputs, &mut part)?;
             noticed = part.noticed;
         }
-        let before = std::mem::take(&mut self.fade);
-        results.drain(body_frames(window)..).for_each(|result| self.fade.push(result));
-        results.into_iter().enumerate().try_for_each(|(index, mut result)| {
-            before.mix(index, &mut result);
-            out.give(result)
-        })
+        self.give(body_frames(window), results, out)
     }
+}
+
+/// A window whose frames are all there.
+struct Ready {
+    /// Frames of its shot before its body.
+    start: u64,
+    /// What it sees, on the engine.
+    inputs: Vec<Tensor>,
+    /// The frames of these whose results are wanted.
+    keep: Range<usize>,
+    /// How many of the results are its own; those after fade into the next window's.
+    body: usize,
 }
 
 fn body_frames(window: &Window) -> usize {
@@ -207,14 +302,36 @@ fn body_frames(window: &Window) -> usize {
 enum Results<'a> {
     /// The first `body` are the session's, mixed with those of the window before; those after wait for the next window.
     Given { body: usize, before: &'a Fade, next: &'a mut Fade },
+    /// They wait until those of all windows are made; the first is that many ahead of the next to be given.
+    Kept { first: usize, frames: &'a mut Vec<Frame> },
     /// They are pieces, by their number among those wanted.
     Added(&'a mut (dyn FnMut(usize, &Frame) + Send)),
 }
 
-/// A window, or a tile of one, on its way out.
+/// One of the windows that are worked on at once, or a tile of the only one.
+struct Lane<'a> {
+    /// The frames whose results are wanted.
+    keep: Range<usize>,
+    results: Results<'a>,
+}
+
+impl Lane<'_> {
+    /// How far ahead of the next result to be given that of frame `i` is, with `waiting` before it on their way.
+    fn ahead(&self, i: usize, waiting: usize) -> usize {
+        let index = i - self.keep.start;
+        match self.results {
+            Results::Given { body, .. } => index.saturating_sub(body) + waiting,
+            Results::Kept { first, .. } => first + index,
+            Results::Added(_) => index,
+        }
+    }
+}
+
+/// Windows, or a tile of one, on their way out.
 struct Part<'a, 'b, S: Sink> {
     out: &'a mut Outlet<'b, S>,
-    results: Results<'a>,
+    /// The longest window first.
+    lanes: Vec<Lane<'a>>,
     /// Where in the window's work the part begins, and how much of it it is.
     share: (f64, f64),
     /// Whether the user was told that this window is run again.
@@ -222,29 +339,47 @@ struct Part<'a, 'b, S: Sink> {
 }
 
 impl<S: Sink> Part<'_, '_, S> {
-    /// How far ahead of the next result to be given the result `index` of the body is.
-    fn ahead(&self, index: usize) -> usize {
-        match self.results {
-            Results::Given { body, .. } => index.saturating_sub(body),
-            Results::Added(_) => index,
-        }
+    /// The frames whose results any window wants.
+    fn frames(&self) -> Range<usize> {
+        let start = self.lanes.iter().map(|lane| lane.keep.start).min().unwrap_or(0);
+        start..self.lanes.iter().map(|lane| lane.keep.end).max().unwrap_or(start)
     }
 
-    fn result(&mut self, index: usize, mut frame: Frame) -> Result<(), S::Error> {
-        match &mut self.results {
+    /// The failure `source` of frame `i` of the only window.
+    fn failed(&self, source: EngineError, i: usize) -> S::Error {
+        self.out.failed(source, self.lanes.first().map_or(0, |lane| lane.ahead(i, 0)))
+    }
+
+    /// The results of frame `i` on their way from the engine, with `waiting` steps before it on theirs.
+    fn downloads(
+        &self,
+        engine: &dyn Engine,
+        stack: &Tensor,
+        i: usize,
+        waiting: usize,
+    ) -> Result<Vec<(usize, Download)>, EngineError> {
+        let wanted = self.lanes.iter().enumerate().take(stack.shape().maps).filter(|(_, lane)| lane.keep.contains(&i));
+        let begin = |(n, lane): (usize, &Lane<'_>)| {
+            let map = engine.maps(stack, n..n + 1)?;
+            Ok((n, self.out.download(engine, &map, lane.ahead(i, waiting))))
+        };
+        wanted.map(begin).collect()
+    }
+
+    /// Takes the result of frame `i` of lane `n`.
+    fn result(&mut self, n: usize, i: usize, mut frame: Frame) -> Result<(), S::Error> {
+        let Some(lane) = self.lanes.get_mut(n) else { return Ok(()) };
+        let index = i - lane.keep.start;
+        match &mut lane.results {
             Results::Given { body, before, .. } if index < *body => {
                 before.mix(index, &mut frame);
-                self.out.give(frame)
+                return self.out.give(frame);
             }
-            Results::Given { next, .. } => {
-                next.push(frame);
-                Ok(())
-            }
-            Results::Added(add) => {
-                add(index, &frame);
-                Ok(())
-            }
+            Results::Given { next, .. } => next.push(frame),
+            Results::Kept { frames, .. } => frames.push(frame),
+            Results::Added(add) => add(index, &frame),
         }
+        Ok(())
     }
 }
 
@@ -254,11 +389,11 @@ fn run_part<S: Sink>(
     plan: &SessionPlan,
     store: &mut ScratchStore,
     inputs: &[Tensor],
-    keep: Range<usize>,
     part: &mut Part<'_, '_, S>,
 ) -> Result<(), S::Error> {
-    let mut next = keep.start;
-    let mut ended = attempt(model, &**model.network(), store, inputs, keep.clone(), &mut next, part);
+    let Range { start, end } = part.frames();
+    let mut next = start;
+    let mut ended = attempt(model, &**model.network(), store, inputs, &mut next, part);
     if let Err(Stop::Engine(EngineError::OutOfMemory { .. })) = ended
         && model.engine().own_memory_bytes().is_some()
         && store.crowd_out()
@@ -268,27 +403,24 @@ fn run_part<S: Sink>(
                 .into(),
         );
         store.reset(0);
-        ended = attempt(model, &**model.network(), store, inputs, keep.clone(), &mut next, part);
+        ended = attempt(model, &**model.network(), store, inputs, &mut next, part);
     }
-    if let Err(Stop::Engine(EngineError::NonFinite { .. })) = ended {
-        let ahead = part.ahead(next - keep.start);
-        if let Some(full) = model.in_full().map_err(|source| part.out.failed(source, ahead))? {
-            if !std::mem::replace(&mut part.noticed, true) {
-                part.out.notice_full(model.precision(), ahead, "its window is run again");
-            }
-            store.reset(plan.store_bytes_in_full(model.descriptor(), model.layout()));
-            ended = attempt(model, &*full, store, inputs, keep.clone(), &mut next, part);
+    if let Err(Stop::Engine(EngineError::NonFinite { .. })) = ended
+        && let Some(full) = model.in_full().map_err(|source| part.failed(source, next))?
+    {
+        if !std::mem::replace(&mut part.noticed, true) {
+            let ahead = part.lanes.first().map_or(0, |lane| lane.ahead(next, 0));
+            part.out.notice_full(model.precision(), ahead, "its window is run again");
         }
+        store.reset(plan.store_bytes_in_full(model.descriptor(), model.layout()));
+        ended = attempt(model, &*full, store, inputs, &mut next, part);
     }
     store.reset(plan.window.map_or(0, |window| window.store_limit_bytes()));
     match ended {
-        Ok(()) if next == keep.end => Ok(()),
-        Ok(()) => {
-            let (got, expected) = ((next - keep.start) as u64, (keep.end - keep.start) as u64);
-            Err(SessionError::Count { got, expected }.into())
-        }
+        Ok(()) if next == end => Ok(()),
+        Ok(()) => Err(SessionError::Count { got: (next - start) as u64, expected: (end - start) as u64 }.into()),
         Err(Stop::Sink(error)) => Err(error),
-        Err(Stop::Engine(source)) => Err(part.out.failed(source, part.ahead(next - keep.start))),
+        Err(Stop::Engine(source)) => Err(part.failed(source, next)),
     }
 }
 
@@ -303,12 +435,12 @@ fn attempt<S: Sink>(
     network: &dyn Network,
     store: &mut ScratchStore,
     inputs: &[Tensor],
-    keep: Range<usize>,
     next: &mut usize,
     part: &mut Part<'_, '_, S>,
 ) -> Result<(), Stop<S::Error>> {
-    let pixels = inputs.first().map_or(0, |input| input.shape().pixels());
-    let due = network.descriptor().stored_values_per_pixel * (pixels * inputs.len()) as u64;
+    let pixels: usize = inputs.iter().map(|input| input.shape().pixels()).sum();
+    let due = network.descriptor().stored_values_per_pixel * pixels as u64;
+    let range = *next..part.frames().end;
     let (from, share) = part.share;
     // The store and the network's outlet both lead to the sink, in turn.
     let shared = Mutex::new((part, None));
@@ -329,33 +461,33 @@ fn attempt<S: Sink>(
         })
     };
     let mut watched = Watched { store, on_put: &mut on_put };
-    let first = keep.start;
-    let range = *next..keep.end;
     // The last result is given when the next is on its way, or the window ends: a device works on meanwhile.
-    let mut pending: Option<Download> = None;
-    let mut deliver = |download: Download| {
-        let frame = download.wait()?;
-        let (part, failure) = &mut *lock();
-        part.result(*next - first, frame).map_err(|error| {
-            *failure = Some(error);
-            EngineError::Stopped
-        })?;
+    let mut pending: Option<Vec<(usize, Download)>> = None;
+    let mut deliver = |downloads: Vec<(usize, Download)>| {
+        for (lane, download) in downloads {
+            let frame = download.wait()?;
+            let (part, failure) = &mut *lock();
+            part.result(lane, *next, frame).map_err(|error| {
+                *failure = Some(error);
+                EngineError::Stopped
+            })?;
+        }
         *next += 1;
-        Ok(*next)
+        Ok(())
     };
-    let mut due = range.start;
-    let mut emit = |tensor: Tensor| {
+    let mut made = range.start;
+    let mut emit = |stack: Tensor| {
         let begun = {
             let (part, _) = &mut *lock();
-            let ahead = part.ahead(due - first) + usize::from(pending.is_some());
-            part.out.download(&**model.engine(), &tensor, ahead)
+            part.downloads(&**model.engine(), &stack, made, usize::from(pending.is_some()))?
         };
-        drop(tensor);
+        made += 1;
+        drop(stack);
         if let Some(before) = pending.take() {
-            due = deliver(before)?;
+            deliver(before)?;
         }
-        if begun.is_ready() {
-            due = deliver(begun)?;
+        if begun.iter().all(|(_, download)| download.is_ready()) {
+            deliver(begun)?;
         } else {
             pending = Some(begun);
         }
@@ -365,7 +497,7 @@ fn attempt<S: Sink>(
     if ended.is_ok()
         && let Some(last) = pending.take()
     {
-        ended = deliver(last).map(drop);
+        ended = deliver(last);
     }
     let (_, failure) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     match (failure, ended) {

@@ -73,20 +73,13 @@ fn lossless(input: &Path, output: &Path, model: &str, options: &[&str]) {
     assert!(finished.status.success(), "{}", stderr(&finished));
 }
 
-/// A film of shots on a device that is named twice is the film on it alone, in pieces or in one go.
+/// A film of four shots of `length` frames: still scenes with a little movement.
 #[cfg(feature = "gpu")]
-#[test]
-fn shots_on_several_devices_are_those_of_one() {
+fn four_shots(path: &Path, length: usize) {
     use framelift::{Frame, Plane};
 
-    if !has_vulkan() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let input = folder.path().join("in.mkv");
-    let frames = variable_rate(40).into_iter().enumerate().map(|(n, frame)| {
-        // Each ten frames another still scene with a little movement.
-        let scene = n / 10;
+    let frames = variable_rate(4 * length).into_iter().enumerate().map(|(n, frame)| {
+        let scene = n / length;
         let plane = |channel: usize| {
             let at = |i: usize| {
                 let (x, y) = (i % 48, i / 48);
@@ -97,7 +90,19 @@ fn shots_on_several_devices_are_those_of_one() {
         };
         Frame::new([plane(0), plane(1), plane(2)], frame.time, frame.duration_ticks).unwrap()
     });
-    film(&input, frames.collect());
+    film(path, frames.collect());
+}
+
+/// A film of shots on a device that is named twice is the film on it alone, in pieces or in one go.
+#[cfg(feature = "gpu")]
+#[test]
+fn shots_on_several_devices_are_those_of_one() {
+    if !has_vulkan() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in.mkv");
+    four_shots(&input, 10);
     let made = |name: &str, options: &[&str]| {
         let (output, report) = (folder.path().join(name), folder.path().join("report.json"));
         lossless(&input, &output, "lift-x2", &[&["--report", report.to_str().unwrap()], options].concat());
@@ -113,6 +118,37 @@ fn shots_on_several_devices_are_those_of_one() {
     }
     let finished = framelift().args(["bench", "--device", "vulkan:0,vulkan:0"]).output().unwrap();
     assert_eq!(finished.status.code(), Some(5), "{}", stderr(&finished));
+}
+
+/// Small windows and frames are worked on several at once, but where there are several devices: it is the same film.
+#[cfg(feature = "gpu")]
+#[test]
+fn what_is_worked_on_at_once_is_what_is_worked_on_one_after_another() {
+    use framelift_testkit::synth;
+
+    if !has_vulkan() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in.mkv");
+    four_shots(&input, 4);
+    for (name, arrays) in [("compact", synth::compact(16, 2, 2)), ("basicvsr", synth::basicvsr(16, 1))] {
+        let weights = folder.path().join(format!("{name}.safetensors"));
+        std::fs::write(&weights, synth::to_safetensors(&arrays)).unwrap();
+        let made = |device: &str, at_once: u64| {
+            let output = folder.path().join(format!("{name} {device}.mkv"));
+            let mut command = framelift();
+            command.arg("upscale").arg(&input).arg("-o").arg(&output).args(["--codec", "ffv1", "--progress", "json"]);
+            let finished = command.args(["--device", device, "--weights"]).arg(&weights).output().unwrap();
+            assert!(finished.status.success(), "{}", stderr(&finished));
+            let told = stderr(&finished);
+            assert!(told.contains(&format!("\"at_once\":{at_once}")), "{told}");
+            crate::common::frames(&output)
+        };
+        let (several, alone) = (made("vulkan:0", 8), made("vulkan:0,vulkan:0", 1));
+        assert_eq!(several.len(), 16);
+        assert!(several == alone, "{name}");
+    }
 }
 
 /// The film through a software GPU is the film through the processor.

@@ -52,7 +52,11 @@ impl Fake {
     }
 
     pub(crate) fn model(self, precision: Precision) -> Model {
-        let engine: Arc<dyn Engine> = Arc::new(ReferenceEngine::new());
+        self.model_on(ReferenceEngine::new(), precision)
+    }
+
+    pub(crate) fn model_on(self, engine: ReferenceEngine, precision: Precision) -> Model {
+        let engine: Arc<dyn Engine> = Arc::new(engine);
         let on = engine.clone();
         Model::new(engine, precision, move |precision| Ok(self.network(&on, precision))).unwrap()
     }
@@ -69,21 +73,28 @@ impl FakeNetwork {
     /// The values of a frame as this precision keeps them; NaN where they overflow.
     fn features(&self, frame: &Tensor) -> Result<HostTensor, EngineError> {
         let mut values = self.engine.to_host(frame)?;
-        let first = (values.data()[0] * 65_535.0).round() as u16;
-        let overflows =
-            Some(first) == self.fake.fails || (self.precision != Precision::F32 && Some(first) == self.fake.overflows);
-        if overflows {
-            values.data_mut()[0] = f32::NAN;
+        let map = values.shape().len() / values.shape().maps;
+        for first in values.data_mut().iter_mut().step_by(map) {
+            let sample = (*first * 65_535.0).round() as u16;
+            let overflows = Some(sample) == self.fake.fails
+                || (self.precision != Precision::F32 && Some(sample) == self.fake.overflows);
+            if overflows {
+                *first = f32::NAN;
+            }
         }
         self.engine.to_host(&self.engine.from_host(&values, self.precision)?)
     }
 
     /// A picture `scale` times as large.
     fn result(&self, values: &HostTensor) -> Result<Tensor, EngineError> {
-        let (Shape { height, width, .. }, scale) = (values.shape(), self.fake.scale as usize);
-        let large = HostTensor::from_fn(Shape::new(height * scale, width * scale, 3), |y, x, c| {
+        let (shape, scale) = (values.shape(), self.fake.scale as usize);
+        let Shape { maps, height, width, channels } = shape;
+        // One map after another is one of as many times the height.
+        let values = HostTensor::new(Shape::new(maps * height, width, channels), values.data().to_vec())?;
+        let large = HostTensor::from_fn(Shape::new(maps * height * scale, width * scale, 3), |y, x, c| {
             values.at(y / scale, x / scale, c)
         });
+        let large = HostTensor::new(shape.with(height * scale, width * scale, 3), large.data().to_vec())?;
         self.engine.from_host(&large, Precision::F32)
     }
 }
@@ -118,17 +129,14 @@ impl Network for FakeNetwork {
         }
         kept.reverse();
         for n in keep {
-            let mut sum: Option<HostTensor> = None;
+            let mut sum = vec![0.0; frames[n].shape().len()];
             for (m, id) in kept.iter().enumerate() {
+                // Of several windows some may have ended.
                 let features = self.engine.to_host(&store.get(*id)?)?;
-                let near = HostTensor::new(features.shape(), vec![0.0; features.shape().len()])?;
-                let weighted = add(&features, 0.4 * 0.5_f32.powi(n.abs_diff(m) as i32), &near);
-                sum = Some(match sum {
-                    Some(sum) => add(&sum, 1.0, &weighted),
-                    None => weighted,
-                });
+                let share = 0.4 * 0.5_f32.powi(n.abs_diff(m) as i32);
+                sum.iter_mut().zip(features.data()).for_each(|(sum, value)| *sum += value * share);
             }
-            emit(self.result(&sum.unwrap())?)?;
+            emit(self.result(&HostTensor::new(frames[n].shape(), sum)?)?)?;
         }
         kept.into_iter().for_each(|id| store.release(id));
         Ok(())

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fake;
+mod lanes;
 
 use framelift_engine::Precision;
 use framelift_frame::{Frame, Size};
