@@ -142,8 +142,8 @@ impl WindowWork {
 
     /// Gives the results of the windows that wait.
     pub(crate) fn settle<S: Sink>(&mut self, out: &mut Outlet<'_, S>) -> Result<(), S::Error> {
-        let windows = std::mem::take(&mut self.waiting);
-        let made = if windows.len() > 1 { self.at_once(&windows, out)? } else { None };
+        let mut windows = std::mem::take(&mut self.waiting);
+        let made = if windows.len() > 1 { self.at_once(&mut windows, out)? } else { None };
         let Some(made) = made else { return windows.into_iter().try_for_each(|window| self.alone(&window, out)) };
         for (window, results) in windows.iter().zip(made) {
             out.sink.window(window.start, self.model.engine(), &self.fade)?;
@@ -198,44 +198,57 @@ impl WindowWork {
     /// finite, or there is less memory than planned.
     fn at_once<S: Sink>(
         &mut self,
-        windows: &[Ready],
+        windows: &mut [Ready],
         out: &mut Outlet<'_, S>,
     ) -> Result<Option<Vec<Vec<Frame>>>, S::Error> {
+        let engine = self.model.engine();
         // The longest first, as networks want it.
         let mut order: Vec<usize> = (0..windows.len()).collect();
         order.sort_by_key(|&n| std::cmp::Reverse(windows[n].inputs.len()));
         let longest = order.first().map_or(0, |&n| windows[n].inputs.len());
-        let stack = |i: usize| {
-            let frames: Vec<&Tensor> = order.iter().filter_map(|&n| windows[n].inputs.get(i)).collect();
-            self.model.engine().stack_maps(&frames)
+        // A frame's memory is free when it is in the stack.
+        let mut left: Vec<_> = order.iter().map(|&n| std::mem::take(&mut windows[n].inputs).into_iter()).collect();
+        let stack = |_| {
+            let frames: Vec<Tensor> = left.iter_mut().filter_map(Iterator::next).collect();
+            engine.stack_maps(&frames.iter().collect::<Vec<_>>())
         };
         let inputs: Result<Vec<Tensor>, _> = (0..longest).map(stack).collect();
         let inputs = inputs.map_err(|source| out.failed(source, 0))?;
 
-        let mut made: Vec<Vec<Frame>> = windows.iter().map(|window| Vec::with_capacity(window.keep.len())).collect();
-        let mut slots: Vec<Option<&mut Vec<Frame>>> = made.iter_mut().map(Some).collect();
         let before = |n: usize| windows[..n].iter().map(|window| window.body).sum();
-        let lane = |&n: &usize| {
-            let results = Results::Kept { first: before(n), frames: slots[n].take()? };
-            Some(Lane { keep: windows[n].keep.clone(), results })
+        let lane = |&n: &usize| Lane {
+            keep: windows[n].keep.clone(),
+            results: Results::Kept { first: before(n), frames: Vec::with_capacity(windows[n].keep.len()) },
         };
-        let lanes = order.iter().filter_map(lane).collect();
-        let mut part = Part { out, lanes, share: (0.0, 1.0), noticed: false };
-        let mut next = part.frames().start;
+        let mut part = Part { out, lanes: order.iter().map(lane).collect(), share: (0.0, 1.0), noticed: false };
+        let Range { start: mut next, end } = part.frames();
         let ended = attempt(&self.model, &**self.model.network(), &mut self.store, &inputs, &mut next, &mut part);
-        let all = part.frames().end;
+        let lanes = part.lanes;
         self.store.reset(self.window.store_limit_bytes());
         match ended {
-            Ok(()) if next == all => Ok(Some(made)),
-            Err(Stop::Sink(error)) => Err(error),
+            Ok(()) if next == end => {
+                let mut made: Vec<Vec<Frame>> = windows.iter().map(|_| Vec::new()).collect();
+                for (&n, lane) in order.iter().zip(lanes) {
+                    if let Results::Kept { frames, .. } = lane.results {
+                        made[n] = frames;
+                    }
+                }
+                return Ok(Some(made));
+            }
+            Err(Stop::Sink(error)) => return Err(error),
             Err(Stop::Engine(EngineError::OutOfMemory { .. })) => {
                 out.sink.notice(NO_ROOM_FOR_LANES.into());
                 self.lanes = 1;
-                Ok(None)
             }
             // By itself a window says which result it was.
-            Ok(()) | Err(Stop::Engine(_)) => Ok(None),
+            Ok(()) | Err(Stop::Engine(_)) => {}
         }
+        for (lane, &n) in order.iter().enumerate() {
+            let stacks = inputs.iter().take_while(|stack| stack.shape().maps > lane);
+            let its = stacks.map(|stack| engine.maps(stack, lane..lane + 1)).collect::<Result<_, _>>();
+            windows[n].inputs = its.map_err(|source| out.failed(source, 0))?;
+        }
+        Ok(None)
     }
 
     /// Gives the results of a window, of which `body` are its own and those after wait for the next.
@@ -303,7 +316,7 @@ enum Results<'a> {
     /// The first `body` are the session's, mixed with those of the window before; those after wait for the next window.
     Given { body: usize, before: &'a Fade, next: &'a mut Fade },
     /// They wait until those of all windows are made; the first is that many ahead of the next to be given.
-    Kept { first: usize, frames: &'a mut Vec<Frame> },
+    Kept { first: usize, frames: Vec<Frame> },
     /// They are pieces, by their number among those wanted.
     Added(&'a mut (dyn FnMut(usize, &Frame) + Send)),
 }

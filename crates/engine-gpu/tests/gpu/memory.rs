@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use framelift_engine::{Engine, EngineError, Precision, Shape, Support};
 use framelift_frame::{Frame, Size, TimeBase, Timestamp};
-use framelift_nets::{Checkpoint, builtin, detect};
+use framelift_nets::{Checkpoint, MemoryStore, builtin, detect};
 use framelift_testkit::suite::memory_is_counted_recycled_and_limited as memory_counts;
 use framelift_testkit::synth;
 
@@ -51,6 +51,30 @@ fn taken_and_said(engine: &Arc<dyn Engine>, checkpoint: &Checkpoint, precision: 
     (engine.memory().peak_bytes as u64, said)
 }
 
+/// Likewise of as many windows of a few frames at once as there are `lanes`.
+fn taken_and_said_at_once(
+    engine: &Arc<dyn Engine>,
+    checkpoint: &Checkpoint,
+    precision: Precision,
+    side: usize,
+    lanes: usize,
+) -> (u64, u64) {
+    const COUNT: usize = 4;
+    let network = detect(checkpoint).unwrap().prepare(Arc::clone(engine), precision).unwrap();
+    let d = network.descriptor().clone();
+    let weights = engine.memory().used_bytes as u64;
+    let layout = engine.layout(precision);
+    let each = d.held.bytes(layout) + d.stored_bytes_per_pixel(precision);
+    let kept = (COUNT * lanes * side * side) as u64 * each;
+    let said = weights + d.work_bytes(side, side, COUNT as u64, lanes as u64, layout) + kept;
+    engine.set_memory_plan(said, said);
+    let frame = |_| engine.upload(&Frame::black(Size::new(side as u32, side as u32), TIME, 1)).unwrap();
+    let stack = |_| engine.stack_maps(&(0..lanes).map(frame).collect::<Vec<_>>().iter().collect::<Vec<_>>()).unwrap();
+    let frames: Vec<_> = (0..COUNT).map(stack).collect();
+    network.window(&frames, 0..COUNT, &mut MemoryStore::new(), &mut |_| Ok(())).unwrap();
+    (engine.memory().peak_bytes as u64, said)
+}
+
 const TIME: Timestamp = Timestamp::new(0, TimeBase::new(1, 25));
 
 #[test]
@@ -72,9 +96,32 @@ fn networks_take_what_plans_say() {
             }
             let engine: Arc<dyn Engine> = Arc::new(engine);
             let (taken, said) = taken_and_said(&engine, &checkpoint, precision, side);
-            let name = detect(&checkpoint).unwrap().descriptor().architecture;
-            println!("{name} {precision}: {taken} of {said} bytes, {:.2}", taken as f64 / said as f64);
-            assert!(taken * 100 <= said * 115 && taken * 100 >= said * 85, "{name} {precision}: {taken} of {said}");
+            check(&checkpoint, &format!("{precision}"), taken, said);
+        }
+    }
+}
+
+/// Whether a network took within 15 % of what its plan says.
+fn check(checkpoint: &Checkpoint, how: &str, taken: u64, said: u64) {
+    let name = detect(checkpoint).unwrap().descriptor().architecture;
+    println!("{name} {how}: {taken} of {said} bytes, {:.2}", taken as f64 / said as f64);
+    assert!(taken * 100 <= said * 115 && taken * 100 >= said * 85, "{name} {how}: {taken} of {said}");
+}
+
+#[test]
+fn several_windows_at_once_take_what_plans_say() {
+    let made = |name, arrays| Checkpoint::from_bytes(name, &synth::to_safetensors(arrays)).unwrap();
+    let checkpoints = [
+        made("basicvsr", &synth::basicvsr(16, 1)),
+        made("realbasicvsr", &synth::realbasicvsr(16, 1, 1)),
+        made("basicvsr_plusplus", &synth::basicvsr_plusplus(16, 1, false)),
+    ];
+    for checkpoint in checkpoints {
+        for lanes in [2, 5] {
+            let Some(engine) = engine_within(None) else { return };
+            let engine: Arc<dyn Engine> = Arc::new(engine);
+            let (taken, said) = taken_and_said_at_once(&engine, &checkpoint, Precision::F32, 64, lanes);
+            check(&checkpoint, &format!("{lanes} at once"), taken, said);
         }
     }
 }
