@@ -70,7 +70,6 @@ fn networks_take_what_plans_say() {
             if engine.support(precision) == Support::No {
                 continue;
             }
-            let engine: Arc<dyn Engine> = Arc::new(engine);
             let (taken, said) = taken_and_said(&engine, &checkpoint, precision, side);
             let name = detect(&checkpoint).unwrap().descriptor().architecture;
             println!("{name} {precision}: {taken} of {said} bytes, {:.2}", taken as f64 / said as f64);
