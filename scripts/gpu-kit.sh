@@ -5,16 +5,17 @@
 #   scripts/gpu-kit.sh tests                       there, from the repository's root, with target/gpu-kit: the engine's tests
 #   scripts/gpu-kit.sh layers [--input=WxH ...]    each kind of layer: time, arithmetic, memory traffic
 #   scripts/gpu-kit.sh compare [OPTION ...]        networks beside PyTorch: benches/peers/gpu.py with its options
+# DEVICE=cuda:0 does all of these through CUDA, for which the machine must have NVIDIA's toolkit.
 set -eu
 cd "$(dirname "$0")/.."
 kit=$PWD/target/gpu-kit
-[ $# -gt 0 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -gt 0 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 what=$1
 shift
 
 # The program that cargo says it made of a test or a benchmark.
 built() {
-    cargo "$@" --no-run --locked -p framelift-engine-gpu 2>&1 | tee /dev/stderr | sed -n 's/^ *Executable [^(]*(\(.*\))$/\1/p' | tail -n 1
+    cargo "$@" --no-run --locked -p framelift-engine-gpu --features cuda 2>&1 | tee /dev/stderr | sed -n 's/^ *Executable [^(]*(\(.*\))$/\1/p' | tail -n 1
 }
 
 if [ "$what" = pack ]; then
@@ -34,12 +35,14 @@ if [ -z "${VK_DRIVER_FILES:-}" ] && ! ls /usr/share/vulkan/icd.d/*.json /etc/vul
     found=$(find / -path /proc -prune -o -name nvidia_icd.json -print 2> /dev/null | head -n 1)
     [ -z "$found" ] || export VK_DRIVER_FILES="$found"
 fi
+# NVRTC.
+[ ! -d /usr/local/cuda/lib64 ] || export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/cuda/lib64"
 root=$(cat "$kit/root")
 [ -e "$root" ] || { mkdir -p "$(dirname "$root")"; ln -s "$PWD" "$root"; }
 
 case $what in
-    tests) exec "$kit/tests" --nocapture "$@" ;;
-    layers) exec "$kit/networks" --layers "$@" ;;
-    compare) exec python3 benches/peers/gpu.py --framelift "$kit/networks" "$@" ;;
+    tests) FRAMELIFT_TEST_DEVICE=${DEVICE:-} exec "$kit/tests" --nocapture "$@" ;;
+    layers) exec "$kit/networks" --layers --device="${DEVICE:-auto}" "$@" ;;
+    compare) exec python3 benches/peers/gpu.py --framelift "$kit/networks" --device "${DEVICE:-gpu}" "$@" ;;
     *) echo "there is no $what" >&2; exit 2 ;;
 esac

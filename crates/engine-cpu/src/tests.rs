@@ -1,5 +1,7 @@
 //! The engine against the reference, with every instruction set that this machine has and both methods of convolution.
 
+use std::sync::Arc;
+
 use framelift_engine::{Activation, Engine, HostTensor, Padding, Precision, Shape, Upsample};
 use framelift_testkit::suite::{
     self, Checked, ConvCase, DeformCase, bytes_are_the_references, check_pointwise, check_resize, check_shuffle,
@@ -195,7 +197,7 @@ fn a_result_does_not_depend_on_the_number_of_threads() {
 #[test]
 fn memory_is_counted_recycled_and_limited() {
     let options = |limit| CpuOptions { threads: Some(1), memory_limit_bytes: Some(limit), ..CpuOptions::default() };
-    suite::memory_is_counted_recycled_and_limited(|limit| CpuEngine::new(&options(limit)).unwrap());
+    suite::memory_is_counted_recycled_and_limited(|limit| Arc::new(CpuEngine::new(&options(limit)).unwrap()));
 }
 
 #[test]

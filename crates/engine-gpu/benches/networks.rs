@@ -4,7 +4,7 @@
 //! in f16 and f32, with its share of arithmetic and of memory traffic. Else the options are those of `framelift bench` with
 //! `--json`, so that `benches/peers/gpu.py --framelift PROGRAM` takes this program too; it says besides how long after its
 //! start the first frame was there. `--only=TEXT` takes the layers with that in their names; `--as-card=UNITS` shapes kernels
-//! for a card with planes of so many units.
+//! for a card with planes of so many units. `--launches` measures what launches take of the processor's threads.
 
 #![allow(
     clippy::expect_used,
@@ -15,6 +15,7 @@
     reason = "a program to measure with"
 )]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,7 +23,7 @@ use framelift_engine::{
     Activation, Addend, ConvSpec, DeformSpec, Engine, HostTensor, Padding, Precision, ResizeMode, Shape, Tensor,
     Upsample,
 };
-use framelift_engine_gpu::{AssumedCard, GpuEngine, GpuOptions, Tuning, best_device, devices, matrix_cores_from_env};
+use framelift_engine_gpu::{AssumedCard, GpuOptions, Tuning, best_device, devices, matrix_cores_from_env, open};
 use framelift_frame::{TimeBase, Timestamp};
 use framelift_nets::{Checkpoint, MemoryStore, Reach, builtin, detect, seconds_a_frame};
 use framelift_testkit::synth;
@@ -34,11 +35,12 @@ const TIME: Timestamp = Timestamp::new(0, TimeBase::new(1, 25));
 
 struct Options {
     layers: bool,
+    launches: bool,
     model: Option<String>,
     weights: Option<String>,
     size: (usize, usize),
     precisions: Vec<Precision>,
-    device: Option<usize>,
+    device: Option<String>,
     assumed: Option<AssumedCard>,
     /// Of the layers, those with this in their names.
     only: String,
@@ -51,6 +53,7 @@ impl Options {
     fn parse() -> Self {
         let mut options = Self {
             layers: false,
+            launches: false,
             model: None,
             weights: None,
             size: (320, 180),
@@ -70,6 +73,7 @@ impl Options {
             match name.as_str() {
                 "bench" | "--bench" | "--json" => {}
                 "--layers" => options.layers = true,
+                "--launches" => options.launches = true,
                 "--model" => options.model = Some(value()),
                 "--weights" => options.weights = Some(value()),
                 "--input" => {
@@ -81,7 +85,7 @@ impl Options {
                     let text = value();
                     options.precisions.retain(|precision| precision.name() == text);
                 }
-                "--device" => options.device = value().strip_prefix("vulkan:").map(|number| number.parse().unwrap()),
+                "--device" => options.device = Some(value()).filter(|name| name.contains(':')),
                 "--as-card" => {
                     options.assumed = Some(AssumedCard { plane_units: value().parse().unwrap(), matrix_side: 16 });
                 }
@@ -94,12 +98,12 @@ impl Options {
         options
     }
 
-    fn engine(&self) -> GpuEngine<framelift_engine_gpu::WgpuRuntime> {
-        let device = match self.device {
-            Some(number) => devices().into_iter().nth(number),
+    fn engine(&self) -> Arc<dyn Engine> {
+        let device = match &self.device {
+            Some(name) => devices().into_iter().find(|device| device.to_string() == *name),
             None => best_device().or_else(|| devices().into_iter().next()),
         };
-        GpuEngine::new(&GpuOptions {
+        open(&GpuOptions {
             device: device.expect("a GPU"),
             memory_limit_bytes: None,
             tuning: if self.assumed.is_some() { Tuning::Off } else { Tuning::from_env() },
@@ -120,11 +124,17 @@ fn noise(engine: &dyn Engine, shape: Shape, precision: Precision) -> Tensor {
 fn main() {
     let begun = Instant::now();
     let options = Options::parse();
-    if options.layers { layers(&options) } else { network(&options, begun) }
+    if options.launches {
+        launches(&options);
+    } else if options.layers {
+        layers(&options);
+    } else {
+        network(&options, begun);
+    }
 }
 
 fn network(options: &Options, begun: Instant) {
-    let engine: Arc<dyn Engine> = Arc::new(options.engine());
+    let engine = options.engine();
     let checkpoint = match (&options.model, &options.weights) {
         (Some(name), _) => builtin::checkpoint(name).expect("a model of this name").unwrap(),
         (None, Some(file)) => Checkpoint::open(file.as_ref()).unwrap(),
@@ -171,6 +181,47 @@ fn network(options: &Options, begun: Instant) {
     println!(r#"{{"engine":"gpu","detail":"{}","results":[{}]}}"#, engine.info().detail, results.join(","));
 }
 
+/// Prints what launches of kernels that do next to nothing take: time, and that of each thread that works at it. A thread that
+/// waits for others turns in circles at first, which counts.
+fn launches(options: &Options) {
+    const COUNT: u32 = 20_000;
+    let engine = options.engine();
+    println!("{}", engine.info().detail);
+    let map = noise(&*engine, Shape::new(8, 8, 64), Precision::F32);
+    let spec = ConvSpec::new(3, &[64], 64);
+    let conv = engine.prepare_conv(&spec, &weights(spec.weight_len()), &[0.0; 64]).unwrap();
+    let measure = |name: &str, call: &dyn Fn() -> Tensor| {
+        drop(call());
+        engine.wait().unwrap();
+        let (before, begun) = (busy_threads(), Instant::now());
+        for _ in 0..COUNT {
+            drop(call());
+        }
+        engine.wait().unwrap();
+        let each = |seconds: f64| seconds * 1e6 / f64::from(COUNT);
+        println!("{name}: {:.2} us a launch", each(begun.elapsed().as_secs_f64()));
+        for (thread, seconds) in busy_threads() {
+            let seconds = seconds - before.get(&thread).copied().unwrap_or(0.0);
+            if each(seconds) > 0.1 {
+                println!("    {:.2} us of {thread}", each(seconds));
+            }
+        }
+    };
+    measure("add_scaled", &|| engine.add_scaled(&map, 0.5, &map).unwrap());
+    measure("conv 3x3 [64] -> 64", &|| engine.conv(&conv, &[&map], None).unwrap());
+}
+
+/// Seconds that each thread of this process has worked, by its number and name; nothing where the system does not say.
+fn busy_threads() -> BTreeMap<String, f64> {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let busy = |thread: std::fs::DirEntry| {
+        let read = |name| std::fs::read_to_string(thread.path().join(name)).ok();
+        let nanoseconds: f64 = read("schedstat")?.split(' ').next()?.parse().ok()?;
+        Some((format!("{} {}", thread.file_name().display(), read("comm")?.trim()), nanoseconds * 1e-9))
+    };
+    threads.filter_map(busy).collect()
+}
+
 /// The layers of one size in one precision.
 struct Layers<'a> {
     engine: &'a dyn Engine,
@@ -189,7 +240,7 @@ fn layers(options: &Options) {
     println!("{:<48} {:<4} {:>9} {:>9} {:>8}", "layer", "", "us", "TFLOP/s", "GB/s");
     for &precision in &options.precisions {
         let layers =
-            Layers { engine: &engine, precision, height, width, seconds: options.seconds / 10.0, only: &options.only };
+            Layers { engine: &*engine, precision, height, width, seconds: options.seconds / 10.0, only: &options.only };
         layers.conv(ConvSpec::new(3, &[64], 64), 1, None);
         layers.conv(ConvSpec::new(3, &[64], 64), 1, Some(Upsample::None));
         layers.conv(ConvSpec::new(3, &[64; 6], 64), 1, None);

@@ -15,6 +15,25 @@ use wgpu::{Backend, Backends, DeviceType, Features, Instance, InstanceDescriptor
 
 use crate::GpuError;
 
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
+
+/// A build without CUDA.
+#[cfg(not(feature = "cuda"))]
+mod cuda {
+    pub(super) fn missing() -> Option<&'static str> {
+        Some("this build has no CUDA; build with the feature `cuda`")
+    }
+
+    pub(super) fn devices() -> Vec<super::GpuInfo> {
+        Vec::new()
+    }
+
+    pub(super) fn free_bytes(_index: usize) -> Option<u64> {
+        None
+    }
+}
+
 /// Through what a device is driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -84,7 +103,8 @@ pub struct GpuInfo {
     pub kind: GpuKind,
     /// Bytes of its memory; `None` where the driver does not say.
     pub memory_bytes: Option<u64>,
-    /// Bytes of it that are free; `None` where the driver does not say.
+    /// Bytes of it that are free; `None` where the driver does not say, or only once the device is at work
+    /// ([`GpuInfo::free_memory_bytes`]).
     pub free_bytes: Option<u64>,
     /// Whether it stores and converts f16.
     pub f16: bool,
@@ -99,15 +119,22 @@ impl GpuInfo {
         matches!(self.kind, GpuKind::Discrete | GpuKind::Virtual)
     }
 
-    /// How good a choice it is where nobody chose: larger is better; `None` for what is never chosen.
-    fn rank(&self) -> Option<(u8, u64)> {
+    /// Bytes of its memory that are free now, if the driver says. A device of CUDA is set to work for it.
+    #[must_use]
+    pub fn free_memory_bytes(&self) -> Option<u64> {
+        if self.backend == GpuBackend::Cuda { cuda::free_bytes(self.index) } else { self.free_bytes }
+    }
+
+    /// How good a choice it is where nobody chose: larger is better; `None` for what is never chosen. A card that Vulkan
+    /// drives, too, is not driven through CUDA.
+    fn rank(&self) -> Option<(bool, bool, u8, u64)> {
         let kind = match self.kind {
             GpuKind::Discrete => 3,
             GpuKind::Virtual => 2,
             GpuKind::Integrated => 1,
             GpuKind::Software | GpuKind::Other => return None,
         };
-        Some((kind, self.memory_bytes.unwrap_or(0)))
+        Some((self.has_own_memory(), self.backend != GpuBackend::Cuda, kind, self.memory_bytes.unwrap_or(0)))
     }
 }
 
@@ -118,19 +145,42 @@ impl fmt::Display for GpuInfo {
     }
 }
 
-/// The devices that there are, as they were when this was first asked; none where the machine has no driver for any.
+/// The devices that there are, as they were when this was first asked; none where the machine has no driver for any. Those
+/// of CUDA come last.
 #[must_use]
 pub fn devices() -> Vec<GpuInfo> {
     static DEVICES: OnceLock<Vec<GpuInfo>> = OnceLock::new();
-    let find = || adapters().iter().enumerate().map(|(index, adapter)| describe(index, adapter)).collect();
     // A driver that panics is as good as none.
-    DEVICES.get_or_init(|| catch_unwind(find).unwrap_or_default()).clone()
+    let find = || {
+        let graphics = || adapters().iter().enumerate().map(|(index, adapter)| describe(index, adapter)).collect();
+        let mut found: Vec<GpuInfo> = catch_unwind(graphics).unwrap_or_default();
+        found.extend(catch_unwind(cuda::devices).unwrap_or_default());
+        found
+    };
+    DEVICES.get_or_init(find).clone()
+}
+
+/// The device of number `index` of CUDA, or of Vulkan or Metal, whichever the machine has.
+///
+/// # Errors
+/// [`GpuError::NoSuchDevice`]; [`GpuError::NoCuda`] where there is no device of CUDA for want of what it needs.
+pub fn device(backend: GpuBackend, index: usize) -> Result<GpuInfo, GpuError> {
+    let is_cuda = |backend| backend == GpuBackend::Cuda;
+    let found = devices().into_iter().find(|d| is_cuda(d.backend) == is_cuda(backend) && d.index == index);
+    found.ok_or_else(|| match cuda::missing().filter(|_| is_cuda(backend)) {
+        Some(missing) => GpuError::NoCuda { missing },
+        None => GpuError::NoSuchDevice { name: format!("{}:{index}", backend.name()) },
+    })
 }
 
 /// The best device that is not a program.
 #[must_use]
 pub fn best_device() -> Option<GpuInfo> {
-    devices().into_iter().filter(|device| device.rank().is_some()).max_by_key(GpuInfo::rank)
+    best(devices())
+}
+
+fn best(devices: Vec<GpuInfo>) -> Option<GpuInfo> {
+    devices.into_iter().filter(|device| device.rank().is_some()).max_by_key(GpuInfo::rank)
 }
 
 /// The adapters of the one graphics interface that kernels are made for here.
@@ -193,9 +243,29 @@ fn memory(adapter: &wgpu::Adapter) -> (Option<u64>, Option<u64>) {
 pub(crate) struct Health {
     out_of_memory: AtomicBool,
     fault: Mutex<Option<String>>,
+    /// Whether the runtime reports nothing but what its calls return.
+    of_calls: bool,
 }
 
 impl Health {
+    /// Of a device whose runtime reports nothing but what its calls return.
+    #[cfg(feature = "cuda")]
+    fn of_calls() -> Self {
+        Self { of_calls: true, ..Self::default() }
+    }
+
+    /// Whether a failed allocation is told by nothing but that the buffer is not there.
+    pub(crate) fn is_of_calls(&self) -> bool {
+        self.of_calls
+    }
+
+    /// Takes note of what a call failed with.
+    pub(crate) fn failed(&self, reason: &str) {
+        if self.of_calls {
+            self.fail(reason.to_owned());
+        }
+    }
+
     /// Whether an allocation failed since this was last asked.
     pub(crate) fn take_out_of_memory(&self) -> bool {
         self.out_of_memory.swap(false, Ordering::AcqRel)
@@ -275,4 +345,32 @@ pub(crate) fn said(panic: &(dyn Any + Send)) -> String {
 pub(crate) fn client(opened: &Opened) -> cubecl::client::ComputeClient<WgpuRuntime> {
     use cubecl::Runtime as _;
     WgpuRuntime::client(&opened.device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_is_driven_through_vulkan_where_it_can_be() {
+        let device = |backend, kind| GpuInfo {
+            backend,
+            index: 0,
+            name: String::new(),
+            driver: String::new(),
+            kind,
+            memory_bytes: None,
+            free_bytes: None,
+            f16: true,
+            matrix_cores: true,
+        };
+        let vulkan = |kind| device(GpuBackend::Vulkan, kind);
+        let cuda = || device(GpuBackend::Cuda, GpuKind::Discrete);
+        let taken = |listed: Vec<GpuInfo>| best(listed).map(|device| device.backend);
+        assert_eq!(taken(vec![vulkan(GpuKind::Discrete), cuda()]), Some(GpuBackend::Vulkan));
+        assert_eq!(taken(vec![vulkan(GpuKind::Virtual), cuda()]), Some(GpuBackend::Vulkan));
+        assert_eq!(taken(vec![vulkan(GpuKind::Integrated), cuda()]), Some(GpuBackend::Cuda));
+        assert_eq!(taken(vec![vulkan(GpuKind::Software), cuda()]), Some(GpuBackend::Cuda));
+        assert_eq!(taken(vec![vulkan(GpuKind::Software)]), None);
+    }
 }

@@ -13,7 +13,7 @@ use cubecl::bytes::Bytes;
 use cubecl::features::TypeUsage;
 use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::*;
-use cubecl::server::Handle;
+use cubecl::server::{Handle, ServerError};
 use cubecl::stream_id::StreamId;
 use cubecl::wgpu::WgpuRuntime;
 use framelift_engine::{
@@ -109,6 +109,18 @@ impl<R: Runtime> std::fmt::Debug for GpuEngine<R> {
 /// Each engine launches in an order of its own.
 static STREAMS: AtomicU64 = AtomicU64::new(0);
 
+/// An engine on a device, through whatever drives it.
+///
+/// # Errors
+/// [`GpuError::Unusable`]; [`GpuError::NoCuda`].
+pub fn open(options: &GpuOptions) -> Result<Arc<dyn Engine>, GpuError> {
+    Ok(match options.device.backend {
+        #[cfg(feature = "cuda")]
+        GpuBackend::Cuda => Arc::new(GpuEngine::<cubecl::cuda::CudaRuntime>::on_cuda(options)?),
+        _ => Arc::new(GpuEngine::<WgpuRuntime>::new(options)?),
+    })
+}
+
 impl GpuEngine<WgpuRuntime> {
     /// An engine on a device of Vulkan or Metal.
     ///
@@ -118,6 +130,23 @@ impl GpuEngine<WgpuRuntime> {
         let opened = device::open(&options.device)?;
         let client = device::client(&opened);
         Ok(Self::on(client, opened.health, options))
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl GpuEngine<cubecl::cuda::CudaRuntime> {
+    /// An engine on a device of CUDA.
+    ///
+    /// # Errors
+    /// [`GpuError::Unusable`]; [`GpuError::NoCuda`].
+    pub fn on_cuda(options: &GpuOptions) -> Result<Self, GpuError> {
+        let (client, health) = device::cuda::open(&options.device)?;
+        let engine = Self::on(client, health, options);
+        // The runtime's own pools are of fixed sizes, up to a quarter of the card each; kept "for ever", buffers are as large
+        // as they are asked for, and go when the engine's pool has them cleaned up.
+        // SAFETY: nothing else uses the engine's stream yet.
+        unsafe { engine.client.allocation_mode(cubecl::MemoryAllocationMode::Persistent) };
+        Ok(engine)
     }
 }
 
@@ -146,14 +175,18 @@ impl<R: Runtime> GpuEngine<R> {
         });
         let matrix = assumed
             .or_else(|| matrix_size(&client))
-            .filter(|_| options.matrix_cores && info.backend == GpuBackend::Vulkan);
+            .filter(|_| options.matrix_cores && info.backend != GpuBackend::Metal);
+        let largest_bytes = match info.backend {
+            GpuBackend::Cuda => info.memory_bytes.unwrap_or(u64::MAX),
+            _ => client.properties().memory.max_page_size,
+        };
         let mut detail = format!("{info}, {}, {}", info.name, info.driver);
         if let Some(MatrixSize { pixels, outputs, channels }) = matrix {
             let _ = write!(detail, ", matrix cores ({pixels}x{outputs}x{channels}) for f16");
         }
         Self {
             info: EngineInfo { name: NAME, detail },
-            pool: Pool::new(client.clone(), Arc::clone(&health), options.memory_limit_bytes),
+            pool: Pool::new(client.clone(), Arc::clone(&health), options.memory_limit_bytes, largest_bytes),
             own_memory_bytes: own_memory_bytes(options),
             has_f16: supports(FloatKind::F16),
             has_f64: supports(FloatKind::F64),
@@ -175,7 +208,7 @@ impl<R: Runtime> GpuEngine<R> {
     /// Waits until all that was launched is done.
     fn finished(&self) -> Result<(), EngineError> {
         let done = cubecl::future::block_on(self.client.sync());
-        done.map_err(|error| device_error(first_line(&error.to_string())))
+        done.map_err(|error| device_error(reason_of(&error)))
     }
 
     fn check_precision(&self, precision: Precision) -> Result<(), EngineError> {
@@ -255,6 +288,9 @@ fn own_memory_bytes(options: &GpuOptions) -> Option<u64> {
 fn guarded<T>(health: &Health, call: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     let done = catch_unwind(AssertUnwindSafe(call));
     let done = done.unwrap_or_else(|panic| Err(device_error(said(&*panic))));
+    if let Err(EngineError::Device { reason, .. }) = &done {
+        health.failed(reason);
+    }
     match health.fault() {
         None => done,
         Some(reason) => Err(device_error(reason)),
@@ -265,9 +301,16 @@ pub(crate) fn device_error(reason: String) -> EngineError {
     EngineError::Device { engine: NAME, reason }
 }
 
-/// CubeCL's errors go on with a backtrace.
-pub(crate) fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+/// What CubeCL says of an error, in a line: the first of several, without its backtrace and the kernel's source.
+pub(crate) fn reason_of(error: &ServerError) -> String {
+    if let ServerError::ServerUnhealthy { errors, .. } = error
+        && let Some(first) = errors.first()
+    {
+        return reason_of(first);
+    }
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Backtrace") && *line != "[Source]");
+    lines.filter(|line| !line.is_empty() && *line != "Caused by:").collect::<Vec<_>>().join(": ")
 }
 
 fn misfit<T>(what: String) -> Result<T, EngineError> {

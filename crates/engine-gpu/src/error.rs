@@ -20,4 +20,10 @@ pub enum GpuError {
         /// What the driver said.
         reason: String,
     },
+    /// CUDA lacks something.
+    #[error("{missing}; or use --device gpu, which drives NVIDIA's cards through Vulkan")]
+    NoCuda {
+        /// What is not there.
+        missing: &'static str,
+    },
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cubecl::prelude::*;
@@ -14,6 +15,7 @@ use framelift_engine::{EngineError, MemoryUse};
 
 use crate::NAME;
 use crate::device::Health;
+use crate::engine::{device_error, reason_of};
 
 /// Sizes are rounded up to this, which is what ranges must begin at a multiple of.
 const GRAIN_BYTES: usize = 256;
@@ -123,9 +125,14 @@ pub(crate) struct Pool<R: Runtime> {
 }
 
 impl<R: Runtime> Pool<R> {
-    /// An empty pool that never holds more than `limit_bytes`.
-    pub(crate) fn new(client: ComputeClient<R>, health: Arc<Health>, limit_bytes: Option<usize>) -> Arc<Self> {
-        let largest_bytes = usize::try_from(client.properties().memory.max_page_size).unwrap_or(usize::MAX);
+    /// An empty pool that never holds more than `limit_bytes`, on a device whose buffers have at most `largest_bytes`.
+    pub(crate) fn new(
+        client: ComputeClient<R>,
+        health: Arc<Health>,
+        limit_bytes: Option<usize>,
+        largest_bytes: u64,
+    ) -> Arc<Self> {
+        let largest_bytes = usize::try_from(largest_bytes).unwrap_or(usize::MAX);
         let limit_bytes = limit_bytes.unwrap_or(usize::MAX);
         Arc::new(Self { client, health, state: Mutex::default(), limit_bytes, largest_bytes })
     }
@@ -209,17 +216,33 @@ impl<R: Runtime> Pool<R> {
     /// Memory from the device.
     fn slab(&self, state: &mut State, bytes: usize) -> Result<Handle, EngineError> {
         let handle = self.client.empty(bytes);
-        // Nothing waits for the device here; the server only has to have made the buffer.
+        if !self.is_there(&handle)? {
+            return Err(self.has_no_more(state, bytes));
+        }
+        Ok(handle)
+    }
+
+    /// Whether there was memory for a buffer. Nothing waits for the device here; the server only has to have made it.
+    fn is_there(&self, handle: &Handle) -> Result<bool, EngineError> {
+        if self.health.is_of_calls() {
+            // Of a buffer that is not there, the server may panic.
+            let ask = || self.client.get_resource(handle.clone()).is_ok();
+            return Ok(catch_unwind(AssertUnwindSafe(ask)).unwrap_or(false));
+        }
         let made = self.client.memory_usage();
         if self.health.take_out_of_memory() {
-            drop(handle);
-            drop(state.trim(0));
-            self.client.memory_cleanup();
-            let used_bytes = state.memory.used_bytes;
-            return Err(EngineError::OutOfMemory { wanted_bytes: bytes, used_bytes, limit_bytes: used_bytes });
+            return Ok(false);
         }
-        made.map_err(|error| EngineError::Device { engine: NAME, reason: error.to_string() })?;
-        Ok(handle)
+        made.map_err(|error| device_error(reason_of(&error)))?;
+        Ok(true)
+    }
+
+    /// Lets go of what is not in use: the device has no `wanted_bytes` more.
+    fn has_no_more(&self, state: &mut State, wanted_bytes: usize) -> EngineError {
+        drop(state.trim(0));
+        self.client.memory_cleanup();
+        let used_bytes = state.memory.used_bytes;
+        EngineError::OutOfMemory { wanted_bytes, used_bytes, limit_bytes: used_bytes }
     }
 
     /// A buffer that holds `data`.
@@ -232,6 +255,10 @@ impl<R: Runtime> Pool<R> {
         let mut state = self.state();
         self.make_room(&mut state, bytes)?;
         let handle = self.client.create(cubecl::bytes::Bytes::from_bytes_vec(data));
+        // What launches do with a buffer that is not there, this runtime does not say.
+        if self.health.is_of_calls() && !self.is_there(&handle)? {
+            return Err(self.has_no_more(&mut state, bytes));
+        }
         state.count(bytes);
         Ok(Buffer { handle, bytes, slab: None, pool: Arc::clone(self) })
     }

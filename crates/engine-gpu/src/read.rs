@@ -10,7 +10,7 @@ use cubecl::prelude::*;
 use cubecl::server::{Handle, ServerError};
 use framelift_engine::EngineError;
 
-use crate::engine::{device_error, first_line};
+use crate::engine::{device_error, reason_of};
 
 type Outcome = Result<Vec<Bytes>, ServerError>;
 
@@ -26,9 +26,12 @@ enum State {
 impl Read {
     pub(crate) fn begin<R: Runtime>(client: &ComputeClient<R>, handles: Vec<Handle>) -> Self {
         let client = client.clone();
-        let mut copies: Pin<Box<dyn Future<Output = Outcome> + Send>> =
-            Box::pin(async move { client.read_async(handles).await });
-        // The first poll puts the copies into the queue.
+        let mut copies: Pin<Box<dyn Future<Output = Outcome> + Send>> = Box::pin(async move {
+            let copies = client.read_async(handles);
+            breath().await;
+            copies.await
+        });
+        // The first poll puts the copies into the queue. CUDA would wait for them in the next.
         Self(Some(match copies.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => State::There(outcome),
             Poll::Pending => State::Coming(copies),
@@ -38,7 +41,7 @@ impl Read {
     /// The bytes, once they are there.
     pub(crate) fn wait(mut self) -> Result<Vec<Bytes>, EngineError> {
         let outcome = self.settle().unwrap_or_else(|| Ok(Vec::new()));
-        outcome.map_err(|error| device_error(first_line(&error.to_string())))
+        outcome.map_err(|error| device_error(reason_of(&error)))
     }
 
     /// What came of the copies, the first time that it is asked for.
@@ -48,6 +51,18 @@ impl Read {
             State::There(outcome) => outcome,
         })
     }
+}
+
+/// Pending, the first time that it is polled.
+fn breath() -> impl Future<Output = ()> {
+    let mut is_first = true;
+    std::future::poll_fn(move |context| {
+        if !std::mem::take(&mut is_first) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
 }
 
 impl Drop for Read {

@@ -40,7 +40,7 @@ pub enum Device {
     Gpu,
     /// The GPU of this number among those of [`devices`].
     Vulkan(usize),
-    /// The NVIDIA GPU of this number, through CUDA.
+    /// The NVIDIA GPU of this number, through CUDA, in a build with the feature `cuda`.
     Cuda(usize),
 }
 
@@ -258,7 +258,7 @@ mod gpu {
     use std::sync::Arc;
 
     use framelift_engine::Engine;
-    use framelift_engine_gpu::{GpuEngine, GpuError, GpuInfo, GpuOptions, Tuning, matrix_cores_from_env};
+    use framelift_engine_gpu::{GpuBackend, GpuError, GpuInfo, GpuOptions, Tuning, matrix_cores_from_env};
 
     use super::{Device, DeviceInfo};
     use crate::Error;
@@ -272,7 +272,10 @@ mod gpu {
 
     pub(super) fn devices() -> Vec<DeviceInfo> {
         let info = |gpu: GpuInfo| DeviceInfo {
-            device: Device::Vulkan(gpu.index),
+            device: match gpu.backend {
+                GpuBackend::Cuda => Device::Cuda(gpu.index),
+                _ => Device::Vulkan(gpu.index),
+            },
             name: gpu.name,
             backend: gpu.backend.name(),
             kind: gpu.kind.name(),
@@ -295,33 +298,24 @@ mod gpu {
     ) -> Result<Arc<dyn Engine>, Error> {
         let failed = |error: GpuError| Error::Device(error.to_string());
         let gpu = match device {
-            Device::Vulkan(index) => framelift_engine_gpu::devices()
-                .into_iter()
-                .find(|gpu| gpu.index == index)
-                .ok_or_else(|| failed(GpuError::NoSuchDevice { name: device.to_string() }))?,
-            Device::Cuda(_) => {
-                let message =
-                    "this build has no CUDA; use --device auto, or gpu, which drives NVIDIA's cards through Vulkan";
-                return Err(Error::Device(message.into()));
-            }
+            Device::Vulkan(index) => framelift_engine_gpu::device(GpuBackend::Vulkan, index).map_err(failed)?,
+            Device::Cuda(index) => framelift_engine_gpu::device(GpuBackend::Cuda, index).map_err(failed)?,
             _ => framelift_engine_gpu::best_device().ok_or_else(|| failed(GpuError::None))?,
         };
         let memory_limit_bytes = if gpu.has_own_memory() {
-            let free = gpu.free_bytes.or(gpu.memory_bytes);
+            let free = gpu.free_memory_bytes().or(gpu.memory_bytes);
             free.map(|bytes| usize::try_from(bytes / 10 * SHARE_TENTHS).unwrap_or(usize::MAX) / share)
         } else {
             memory_limit_bytes
         };
-        Ok(Arc::new(
-            GpuEngine::new(&GpuOptions {
-                device: gpu,
-                memory_limit_bytes,
-                tuning: Tuning::from_env(),
-                matrix_cores: matrix_cores_from_env(),
-                assumed: None,
-            })
-            .map_err(failed)?,
-        ))
+        framelift_engine_gpu::open(&GpuOptions {
+            device: gpu,
+            memory_limit_bytes,
+            tuning: Tuning::from_env(),
+            matrix_cores: matrix_cores_from_env(),
+            assumed: None,
+        })
+        .map_err(failed)
     }
 }
 

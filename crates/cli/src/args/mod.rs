@@ -60,7 +60,8 @@ pub(crate) enum Command {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Compute {
     /// Where the network runs: auto, cpu, gpu, vulkan:N or cuda:N, as `framelift devices` lists them; auto takes the best GPU,
-    /// or the processor where there is none; several GPUs of one kind, as vulkan:0,vulkan:1, work on different shots
+    /// or the processor where there is none; several GPUs of one kind, as vulkan:0,vulkan:1, work on different shots; cuda:N,
+    /// in a build with the feature cuda, has never run on a card
     #[arg(long, default_value = "auto", help_heading = "Device")]
     pub(crate) device: String,
 

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::common::{film, framelift, stderr, variable_rate};
 
-/// No driver of Vulkan is found with this.
-const WITHOUT_DRIVERS: [(&str, &str); 2] = [("VK_DRIVER_FILES", "/nonexistent"), ("VK_ICD_FILENAMES", "/nonexistent")];
+/// No driver of Vulkan, and no card of CUDA, is found with this.
+const WITHOUT_DRIVERS: [(&str, &str); 3] =
+    [("VK_DRIVER_FILES", "/nonexistent"), ("VK_ICD_FILENAMES", "/nonexistent"), ("CUDA_VISIBLE_DEVICES", "")];
 
 #[test]
 fn devices_are_listed() {

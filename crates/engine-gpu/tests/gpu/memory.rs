@@ -94,7 +94,6 @@ fn networks_take_what_plans_say() {
             if engine.support(precision) == Support::No {
                 continue;
             }
-            let engine: Arc<dyn Engine> = Arc::new(engine);
             let (taken, said) = taken_and_said(&engine, &checkpoint, precision, side);
             check(&checkpoint, &format!("{precision}"), taken, said);
         }

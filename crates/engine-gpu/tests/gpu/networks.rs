@@ -44,7 +44,7 @@ fn psnr_db(a: &[HostTensor], b: &[HostTensor]) -> f64 {
 
 /// What the network makes of one shot in f32 as sessions run it: in memory that was set aside for it.
 fn planned(detected: &Detected, frames: &[HostTensor]) -> Vec<HostTensor> {
-    let engine: Arc<dyn Engine> = Arc::new(engine_within(None).unwrap());
+    let engine = engine_within(None).unwrap();
     let network = detected.prepare(Arc::clone(&engine), Precision::F32).unwrap();
     let Shape { height, width, .. } = frames[0].shape();
     let work_bytes =

@@ -1,5 +1,7 @@
 //! An engine's memory: counted, reused, bounded.
 
+use std::sync::Arc;
+
 use framelift_engine::{Engine, EngineError, Precision, Shape};
 
 use super::ConvCase;
@@ -11,7 +13,7 @@ const LIMIT_BYTES: usize = (3 << 20) - 256;
 ///
 /// # Panics
 /// Where it is not.
-pub fn memory_is_counted_recycled_and_limited<E: Engine>(within: impl Fn(usize) -> E) {
+pub fn memory_is_counted_recycled_and_limited(within: impl Fn(usize) -> Arc<dyn Engine>) {
     let engine = within(LIMIT_BYTES);
     let zeros = |shape| engine.zeros(shape, Precision::F32);
     let shape = Shape::new(128, 128, 16);
@@ -35,5 +37,5 @@ pub fn memory_is_counted_recycled_and_limited<E: Engine>(within: impl Fn(usize) 
     assert!(engine.memory().peak_bytes <= LIMIT_BYTES);
     drop(larger);
     let case = ConvCase::new(3, &[64], 64, 40, 40);
-    assert!(matches!(case.run(&within(1 << 19)), Err(EngineError::OutOfMemory { .. })));
+    assert!(matches!(case.run(&*within(1 << 19)), Err(EngineError::OutOfMemory { .. })));
 }
