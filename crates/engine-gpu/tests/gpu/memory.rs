@@ -118,7 +118,7 @@ fn several_windows_at_once_take_what_plans_say() {
     for checkpoint in checkpoints {
         for lanes in [2, 5] {
             let Some(engine) = engine_within(None) else { return };
-            let engine: Arc<dyn Engine> = Arc::new(engine);
+
             let (taken, said) = taken_and_said_at_once(&engine, &checkpoint, Precision::F32, 64, lanes);
             check(&checkpoint, &format!("{lanes} at once"), taken, said);
         }
