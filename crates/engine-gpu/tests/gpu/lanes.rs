@@ -83,9 +83,9 @@ fn windows_of_basicvsr() {
 
 #[test]
 fn windows_of_realbasicvsr() {
-    let detected = detected(&synth::realbasicvsr(16, 1, 1));
+    // Some windows are cleaned more often than others.
+    let detected = detected(&synth::realbasicvsr(16, 1, 1)).with_cleaning_threshold(5.0).unwrap();
     check(&detected, 32);
-    check(&detected.with_cleaning_threshold(5.0).unwrap(), 32);
 }
 
 #[test]
