@@ -18,7 +18,7 @@ use cubecl::stream_id::StreamId;
 use cubecl::wgpu::WgpuRuntime;
 use framelift_engine::{
     Addend, Conv, ConvSpec, DeformConv, DeformSpec, Download, Engine, EngineError, EngineInfo, HostTensor, Layout,
-    MemoryUse, Padding, Precision, ResizeMode, Shape, Support, Tensor, stacked,
+    MemoryUse, Padding, Precision, ResizeMode, Shape, Support, Tensor, stacked, stacked_maps,
 };
 use framelift_frame::{Frame, Timestamp};
 
@@ -450,16 +450,11 @@ impl<R: Runtime> Engine for GpuEngine<R> {
     }
 
     fn stack_maps(&self, maps: &[&Tensor]) -> Result<Tensor, EngineError> {
-        let [first, others @ ..] = maps else { return misfit("a stack of no maps".into()) };
-        if others.is_empty() {
-            return Ok(Tensor::clone(first));
+        if let [map] = maps {
+            return Ok(Tensor::clone(map));
         }
-        let each = |map: &Tensor| (Shape { maps: 1, ..map.shape() }, map.precision());
-        if let Some(other) = others.iter().find(|other| each(other) != each(first)) {
-            return misfit(format!("{other:?} stacked on {first:?}"));
-        }
-        let count = maps.iter().map(|map| map.shape().maps).sum();
-        self.guarded(|| self.put_together(maps, Shape { maps: count, ..first.shape() }, first.precision()))
+        let (shape, precision) = stacked_maps(maps)?;
+        self.guarded(|| self.put_together(maps, shape, precision))
     }
 
     fn maps(&self, stack: &Tensor, maps: Range<usize>) -> Result<Tensor, EngineError> {

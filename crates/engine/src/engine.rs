@@ -330,3 +330,17 @@ pub fn stacked(parts: &[Tensor]) -> Result<(Shape, Precision), EngineError> {
     }
     Ok((Shape { height, ..shape }, precision))
 }
+
+/// The shape and precision of `maps` in one tensor, one after another.
+///
+/// # Errors
+/// [`EngineError::Shape`] unless there are maps, of one size, number of channels and precision.
+pub fn stacked_maps(maps: &[&Tensor]) -> Result<(Shape, Precision), EngineError> {
+    let [first, ..] = maps else { return Err(EngineError::Shape("a stack of no maps".into())) };
+    let each = |map: &Tensor| (Shape { maps: 1, ..map.shape() }, map.precision());
+    if let Some(other) = maps.iter().find(|other| each(other) != each(first)) {
+        return Err(EngineError::Shape(format!("{other:?} stacked on {first:?}")));
+    }
+    let maps = maps.iter().map(|map| map.shape().maps).sum();
+    Ok((Shape { maps, ..first.shape() }, first.precision()))
+}

@@ -18,7 +18,7 @@ mod tensor;
 pub use conv::{Activation, Addend, ConvSpec, Upsample};
 pub use deform_conv::DeformSpec;
 pub use download::Download;
-pub use engine::{Engine, EngineInfo, MemoryUse, Padding, ResizeMode, Support, stacked};
+pub use engine::{Engine, EngineInfo, MemoryUse, Padding, ResizeMode, Support, stacked, stacked_maps};
 pub use error::EngineError;
 pub use prepared::{Conv, DeformConv, Prepared};
 pub use tensor::{HostTensor, Layout, Precision, Shape, Tensor};

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Addend, Conv, ConvSpec, DeformConv, DeformSpec, Engine, EngineError, EngineInfo, HostTensor, Layout, MemoryUse,
-    Padding, Precision, ResizeMode, Shape, Support, Tensor,
+    Padding, Precision, ResizeMode, Shape, Support, Tensor, stacked_maps,
 };
 
 /// An engine of plain loops on one thread, in every precision. Values are kept as f32 that the precision can hold.
@@ -265,17 +265,12 @@ impl Engine for ReferenceEngine {
     }
 
     fn stack_maps(&self, maps: &[&Tensor]) -> Result<Tensor, EngineError> {
-        let [first, ..] = maps else { return misfit("a stack of no maps".into()) };
-        let each = |map: &Tensor| (Shape { maps: 1, ..map.shape() }, map.precision());
-        if let Some(other) = maps.iter().find(|other| each(other) != each(first)) {
-            return misfit(format!("{other:?} stacked on {first:?}"));
-        }
-        let shape = Shape { maps: maps.iter().map(|map| map.shape().maps).sum(), ..first.shape() };
+        let (shape, precision) = stacked_maps(maps)?;
         let mut data = Vec::with_capacity(shape.len());
         for map in maps {
             data.extend_from_slice(self.stacked(map)?.data());
         }
-        Ok(self.store(HostTensor::new(self.held(shape)?, data)?, first.precision()))
+        Ok(self.store(HostTensor::new(self.held(shape)?, data)?, precision))
     }
 
     fn maps(&self, stack: &Tensor, maps: Range<usize>) -> Result<Tensor, EngineError> {

@@ -1,15 +1,13 @@
 //! Several small windows or frames at once: results are those of one after another, in order, and none is forgotten.
 
-use std::sync::Arc;
-
 use framelift_engine::reference::ReferenceEngine;
 use framelift_engine::{Engine, Precision};
 use framelift_frame::{Frame, Size};
 use framelift_nets::Reach;
-use framelift_pipeline::{Fade, Model, Offload, Session, SessionError, SessionOptions, Sink};
+use framelift_pipeline::{Model, Offload, Session, SessionError, SessionOptions};
 
 use crate::fake::{Fake, film, first_sample};
-use crate::{SMALL, options};
+use crate::{SMALL, Told, options, told};
 
 /// Windows or frames that the engine below is worth working on at once.
 const LANES: usize = 3;
@@ -20,46 +18,11 @@ fn model(fake: Fake, precision: Precision) -> Model {
     fake.model_on(ReferenceEngine::new().with_stacks(together_px.unwrap()), precision)
 }
 
-/// All that a session tells.
-#[derive(Default)]
-struct Told {
-    frames: Vec<Frame>,
-    notices: Vec<String>,
-    /// Where windows begin: how many results there were, and how many frames of the shot.
-    windows: Vec<(usize, u64)>,
-}
-
-impl Sink for Told {
-    type Error = SessionError;
-
-    fn frame(&mut self, frame: Frame) -> Result<(), SessionError> {
-        self.frames.push(frame);
-        Ok(())
-    }
-
-    fn notice(&mut self, notice: String) {
-        self.notices.push(notice);
-    }
-
-    fn window(&mut self, shot_frames: u64, _: &Arc<dyn Engine>, _: &Fade) -> Result<(), SessionError> {
-        self.windows.push((self.frames.len(), shot_frames));
-        Ok(())
-    }
-}
-
 fn run(model: &Model, options: &SessionOptions, shots: &[Vec<Frame>], lanes: bool) -> Result<Told, SessionError> {
     let options = SessionOptions { may_hold_back: lanes, ..options.clone() };
     let plan = options.plan(model, SMALL, None)?;
     assert_eq!(plan.lanes, if lanes { LANES as u64 } else { 1 });
-    let mut session = Session::new(model.clone(), options);
-    let mut told = Told::default();
-    for shot in shots {
-        session.cut_to(&mut told)?;
-        shot.iter().try_for_each(|frame| session.push_to(frame.clone(), &mut told))?;
-    }
-    session.cut_to(&mut told)?;
-    session.settle_to(&mut told)?;
-    Ok(told)
+    told(model, &options, &shots.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
 /// Shots of a film.

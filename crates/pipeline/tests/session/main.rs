@@ -4,12 +4,14 @@
 mod fake;
 mod lanes;
 
-use framelift_engine::Precision;
+use std::sync::Arc;
+
+use framelift_engine::{Engine, Precision};
 use framelift_frame::{Frame, Size};
 use framelift_nets::{MemoryStore, Reach};
 use framelift_pipeline::{
-    DEFAULT_BODY, DEFAULT_CONTEXT, DEFAULT_FADE, Model, Offload, STILL_WINDOW, Session, SessionError, SessionOptions,
-    Sink, WindowOptions,
+    DEFAULT_BODY, DEFAULT_CONTEXT, DEFAULT_FADE, Fade, Model, Offload, STILL_WINDOW, Session, SessionError,
+    SessionOptions, Sink, WindowOptions,
 };
 use framelift_shots::windows;
 
@@ -143,12 +145,14 @@ fn a_cut_makes_two_runs() {
     }
 }
 
-/// Collects results and notices.
+/// Collects all that a session tells.
 #[derive(Default)]
 struct Told {
     frames: Vec<Frame>,
     notices: Vec<String>,
     inside: Vec<f64>,
+    /// Where windows begin: how many results there were, and how many frames of the shot.
+    windows: Vec<(usize, u64)>,
 }
 
 impl Sink for Told {
@@ -167,6 +171,11 @@ impl Sink for Told {
         self.inside.push(done);
         Ok(())
     }
+
+    fn window(&mut self, shot_frames: u64, _: &Arc<dyn Engine>, _: &Fade) -> Result<(), SessionError> {
+        self.windows.push((self.frames.len(), shot_frames));
+        Ok(())
+    }
 }
 
 fn told(model: &Model, options: &SessionOptions, shots: &[&[Frame]]) -> Result<Told, SessionError> {
@@ -177,6 +186,7 @@ fn told(model: &Model, options: &SessionOptions, shots: &[&[Frame]]) -> Result<T
         shot.iter().try_for_each(|frame| session.push_to(frame.clone(), &mut told))?;
     }
     session.cut_to(&mut told)?;
+    session.settle_to(&mut told)?;
     Ok(told)
 }
 
