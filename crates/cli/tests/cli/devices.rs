@@ -144,6 +144,10 @@ fn what_is_worked_on_at_once_is_what_is_worked_on_one_after_another() {
             assert!(finished.status.success(), "{}", stderr(&finished));
             let told = stderr(&finished);
             assert!(told.contains(&format!("\"at_once\":{at_once}")), "{told}");
+            let events = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let shots = events.filter_map(|event| event["shots"].as_u64()).next_back();
+            // Windows of several shots; for single frames none are looked for.
+            assert!(shots.is_none() == (name == "compact") && shots != Some(1), "{told}");
             crate::common::frames(&output)
         };
         let (several, alone) = (made("vulkan:0", 8), made("vulkan:0,vulkan:0", 1));
