@@ -21,7 +21,7 @@ pub enum GpuError {
         reason: String,
     },
     /// CUDA lacks something.
-    #[error("{missing}; or use --device gpu, which drives NVIDIA's cards through Vulkan")]
+    #[error("{missing}, or use --device gpu, which drives NVIDIA's cards through Vulkan")]
     NoCuda {
         /// What is not there.
         missing: &'static str,

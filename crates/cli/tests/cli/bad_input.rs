@@ -133,7 +133,7 @@ fn limits_and_devices() {
         (&["--size", "20000x20"], 4, "16384"),
         (&["--memory", "1MiB"], 4, "--memory"),
         (&["--memory", "8MiB"], 4, "--memory"),
-        (&["--device", "cuda:0"], 5, "--device auto"),
+        (&["--device", "cuda:0"], 5, "--device"),
         (&["--start", "100"], 2, "no frame lies in the part"),
         (&["--start", "2", "--end", "1"], 2, "no frame lies in the part"),
     ];

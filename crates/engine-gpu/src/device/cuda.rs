@@ -25,7 +25,7 @@ const HEADERS: [&str; 3] = ["cuda_runtime.h", "cuda_fp16.h", "mma.h"];
 pub(super) fn missing() -> Option<&'static str> {
     // SAFETY: loads the library and lets go of it.
     if !unsafe { sys::is_culib_present() } {
-        return Some("NVIDIA's driver was not found");
+        return Some("NVIDIA's driver was not found; install it");
     }
     // SAFETY: likewise.
     if !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
