@@ -287,6 +287,14 @@ pub trait Engine: Send + Sync {
         Ok(stack.clone())
     }
 
+    /// Each map of `stack` by itself.
+    ///
+    /// # Errors
+    /// [`EngineError::Foreign`], [`EngineError::OutOfMemory`].
+    fn unstack_maps(&self, stack: &Tensor) -> Result<Vec<Tensor>, EngineError> {
+        (0..stack.shape().maps).map(|n| self.maps(stack, n..n + 1)).collect()
+    }
+
     /// The rows `rows` of `input`, of each of its maps, in its precision.
     ///
     /// # Errors

@@ -126,14 +126,11 @@ fn check(descriptor: &Descriptor, frames: &[Tensor], keep: &Range<usize>) -> Res
             descriptor.architecture
         )));
     }
-    let mut lanes = shape.maps;
-    for frame in frames {
-        same_shape(first, frame)?;
-        if std::mem::replace(&mut lanes, frame.shape().maps) < frame.shape().maps {
-            return Err(EngineError::Shape(format!("{frame:?} after frames of fewer windows")));
-        }
+    frames.iter().try_for_each(|frame| same_shape(first, frame))?;
+    match frames.windows(2).find(|pair| pair[0].shape().maps < pair[1].shape().maps) {
+        Some(pair) => Err(EngineError::Shape(format!("{:?} after {:?}, of fewer windows", pair[1], pair[0]))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn same_shape(first: &Tensor, frame: &Tensor) -> Result<(), EngineError> {

@@ -122,10 +122,7 @@ impl StreamWork {
         }
         let (engine, network) = (self.model.engine(), self.model.network());
         let shot = self.shot.get_or_insert_with(|| Arc::clone(network).begin());
-        let mut results = match &frames[..] {
-            [frame] => shot.push(frame.clone()),
-            _ => at_once(&**engine, &mut **shot, &frames),
-        };
+        let mut results = at_once(&**engine, &mut **shot, &frames);
         if count > 1 && matches!(results, Err(EngineError::OutOfMemory { .. })) {
             out.sink.notice(NO_ROOM_FOR_LANES.into());
             self.lanes = 1;
@@ -286,16 +283,11 @@ impl StreamWork {
 pub(crate) const NO_ROOM_FOR_LANES: &str =
     "the device has less memory free than planned; from now on it works on one after another, which takes longer";
 
-/// What a network that sees one frame makes of several.
+/// What a network makes of a frame, or one that sees one frame of several.
 fn at_once(engine: &dyn Engine, shot: &mut dyn Shot, frames: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
     let stack = engine.stack_maps(&frames.iter().collect::<Vec<_>>())?;
-    let mut results = Vec::with_capacity(frames.len());
-    for stack in shot.push(stack)? {
-        for lane in 0..stack.shape().maps {
-            results.push(engine.maps(&stack, lane..lane + 1)?);
-        }
-    }
-    Ok(results)
+    let results = shot.push(stack)?.iter().map(|stack| engine.unstack_maps(stack)).collect::<Result<Vec<_>, _>>()?;
+    Ok(results.into_iter().flatten().collect())
 }
 
 /// One frame after another in tiles, by a network that sees one frame.

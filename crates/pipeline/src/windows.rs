@@ -23,8 +23,7 @@ pub(crate) struct WindowWork {
     model: Model,
     plan: SessionPlan,
     window: WindowPlan,
-    /// Windows that are worked on at once, and those that wait until there are so many.
-    lanes: u64,
+    /// Windows that wait until there are as many as are worked on at once.
     waiting: Vec<Ready>,
     grid: Grid,
     store: ScratchStore,
@@ -49,7 +48,6 @@ impl WindowWork {
         let grid = Grid::new(window.body, window.context);
         Self {
             model,
-            lanes: plan.lanes,
             plan,
             window,
             waiting: Vec::new(),
@@ -118,7 +116,7 @@ impl WindowWork {
             if self.plan.grid.count() == 1 {
                 let ready = self.ready(&window, out)?;
                 self.waiting.push(ready);
-                if self.waiting.len() as u64 >= self.lanes {
+                if self.waiting.len() as u64 >= self.plan.lanes {
                     self.settle(out)?;
                 }
             } else {
@@ -238,7 +236,7 @@ impl WindowWork {
             Err(Stop::Sink(error)) => return Err(error),
             Err(Stop::Engine(EngineError::OutOfMemory { .. })) => {
                 out.sink.notice(NO_ROOM_FOR_LANES.into());
-                self.lanes = 1;
+                self.plan.lanes = 1;
             }
             // By itself a window says which result it was.
             Ok(()) | Err(Stop::Engine(_)) => {}

@@ -161,23 +161,17 @@ impl<R: Runtime> GpuEngine<R> {
 
     /// A tensor of `shape` of the rows of each map of `input` from row `start` on, which they must have.
     pub(super) fn rows_of(&self, input: &Tensor, start: usize, shape: Shape) -> Result<Tensor, EngineError> {
-        let map = self.allocate(shape, input.precision())?;
-        for n in 0..shape.maps {
-            self.copy_rows(read(input)?, n * input.shape().height + start, &map, n * shape.height, shape.height)?;
-        }
-        Ok(map.finish())
+        let runs = (0..shape.maps).map(|n| (input, n * input.shape().height + start, shape.height));
+        self.gathered(runs, shape, input.precision())
     }
 
     /// A tensor of `shape` of the maps of `stack` from map `start` on, which it must have.
     pub(super) fn maps_of(&self, stack: &Tensor, start: usize, shape: Shape) -> Result<Tensor, EngineError> {
-        let from = read(stack)?;
         // Fewer would hold on to the memory of many.
         if start == 0 && 2 * shape.maps > stack.shape().maps {
-            return Ok(from.first_maps(shape.maps).finish());
+            return Ok(read::<R>(stack)?.first_maps(shape.maps).finish());
         }
-        let map = self.allocate(shape, stack.precision())?;
-        self.copy_rows(from, start * shape.height, &map, 0, shape.rows())?;
-        Ok(map.finish())
+        self.gathered([(stack, start * shape.height, shape.rows())], shape, stack.precision())
     }
 
     /// A tensor of `shape` of the maps of `parts`, one after another; they must come to those of the shape.
@@ -187,14 +181,7 @@ impl<R: Runtime> GpuEngine<R> {
         shape: Shape,
         precision: Precision,
     ) -> Result<Tensor, EngineError> {
-        let map = self.allocate(shape, precision)?;
-        let mut start = 0;
-        for part in parts {
-            let rows = part.shape().rows();
-            self.copy_rows(read(part)?, 0, &map, start, rows)?;
-            start += rows;
-        }
-        Ok(map.finish())
+        self.gathered(parts.iter().map(|part| (*part, 0, part.shape().rows())), shape, precision)
     }
 
     /// A tensor of `shape`, each of whose maps has the rows of those of `parts` one below the other; they must come to those of
@@ -205,14 +192,24 @@ impl<R: Runtime> GpuEngine<R> {
         shape: Shape,
         precision: Precision,
     ) -> Result<Tensor, EngineError> {
+        let run = |part, n| (part, n * Tensor::shape(part).height, Tensor::shape(part).height);
+        let runs = (0..shape.maps).flat_map(|n| parts.iter().map(move |part| run(part, n)));
+        self.gathered(runs, shape, precision)
+    }
+
+    /// A tensor of `shape` of runs of rows, one after another, each a tensor, its first row of all maps, and the number of
+    /// rows; they must be there, and come to those of the shape.
+    fn gathered<'t>(
+        &self,
+        runs: impl IntoIterator<Item = (&'t Tensor, usize, usize)>,
+        shape: Shape,
+        precision: Precision,
+    ) -> Result<Tensor, EngineError> {
         let map = self.allocate(shape, precision)?;
-        for n in 0..shape.maps {
-            let mut start = n * shape.height;
-            for part in parts {
-                let rows = part.shape().height;
-                self.copy_rows(read(part)?, n * rows, &map, start, rows)?;
-                start += rows;
-            }
+        let mut start = 0;
+        for (from, first, rows) in runs {
+            self.copy_rows(read(from)?, first, &map, start, rows)?;
+            start += rows;
         }
         Ok(map.finish())
     }

@@ -151,8 +151,7 @@ impl<'n> Pass<'n> {
                 let n2 = match self.n2.take() {
                     Some(n2) => {
                         let known = n2.flow.shape().maps.min(lanes);
-                        let flows = [flow, &n2.flow].map(|flow| fit(engine, flow, known));
-                        let [flow, on] = flows;
+                        let [flow, on] = [flow, &n2.flow].map(|flow| fit(engine, flow, known));
                         let flow = fit(engine, &second_order(engine, &flow?, &on?)?, lanes)?;
                         Some(Before { features: fit(engine, &n2.features, lanes)?, flow })
                     }

@@ -22,7 +22,7 @@ use crate::network::Emit;
 use crate::reader::{ConvWeights, Reader, counted};
 use crate::registry::{Detected, Weights};
 use crate::store::FeatureStore;
-use crate::window::{Windowed, parted, together};
+use crate::window::{Windowed, together};
 use crate::{Checkpoint, Descriptor, ModelError, Network, Reach, Together, Upsampling, Values, known};
 
 const NAME: &str = "RealBasicVSR";
@@ -144,7 +144,7 @@ impl RealBasicVsr {
                 drop(features);
                 sum += engine.mean_abs(&residue)? * some.len() as f64;
                 let cleaner = engine.add_scaled(&residue, 1.0, &stack)?;
-                some.clone_from_slice(&parted(engine, &cleaner, &vec![1; some.len()])?);
+                some.clone_from_slice(&engine.unstack_maps(&cleaner)?);
             }
             if sum / (frames.len() as f64) < self.max_mean_residue {
                 break;
