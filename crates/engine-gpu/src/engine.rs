@@ -75,7 +75,7 @@ pub fn matrix_cores_from_env() -> bool {
 }
 
 /// An engine on a GPU, through the runtime `R`.
-pub struct GpuEngine<R: Runtime> {
+struct GpuEngine<R: Runtime> {
     info: EngineInfo,
     client: ComputeClient<R>,
     health: Arc<Health>,
@@ -126,7 +126,7 @@ impl GpuEngine<WgpuRuntime> {
     ///
     /// # Errors
     /// [`GpuError::Unusable`].
-    pub fn new(options: &GpuOptions) -> Result<Self, GpuError> {
+    fn new(options: &GpuOptions) -> Result<Self, GpuError> {
         let opened = device::open(&options.device)?;
         let client = device::client(&opened);
         Ok(Self::on(client, opened.health, options))
@@ -139,7 +139,7 @@ impl GpuEngine<cubecl::cuda::CudaRuntime> {
     ///
     /// # Errors
     /// [`GpuError::Unusable`]; [`GpuError::NoCuda`].
-    pub fn on_cuda(options: &GpuOptions) -> Result<Self, GpuError> {
+    fn on_cuda(options: &GpuOptions) -> Result<Self, GpuError> {
         let (client, health) = device::cuda::open(&options.device)?;
         let engine = Self::on(client, health, options);
         // The runtime's own pools are of fixed sizes, up to a quarter of the card each; kept "for ever", buffers are as large

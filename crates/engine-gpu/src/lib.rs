@@ -1,6 +1,6 @@
 //! The engine contract on GPUs.
 //!
-//! [`GpuEngine`] computes [`Engine`](framelift_engine::Engine)'s operations with kernels in Rust, which CubeCL turns into
+//! What [`open`] gives computes [`Engine`](framelift_engine::Engine)'s operations with kernels in Rust, which CubeCL turns into
 //! SPIR-V for Vulkan, into Metal's language, or, with the feature `cuda`, into that of NVIDIA's CUDA when they are first needed.
 //! [`devices`] says what there is to run on. No driver is linked: where the machine has none, there are no devices.
 
@@ -14,13 +14,8 @@ mod pool;
 mod read;
 mod tuning;
 
-/// What drives CUDA.
-#[cfg(feature = "cuda")]
-pub use cubecl::cuda::CudaRuntime;
-/// What drives Vulkan and Metal.
-pub use cubecl::wgpu::WgpuRuntime;
 pub use device::{GpuBackend, GpuInfo, GpuKind, best_device, device, devices};
-pub use engine::{AssumedCard, GpuEngine, GpuOptions, matrix_cores_from_env, open};
+pub use engine::{AssumedCard, GpuOptions, matrix_cores_from_env, open};
 pub use error::GpuError;
 pub use tuning::Tuning;
 

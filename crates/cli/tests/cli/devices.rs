@@ -65,13 +65,14 @@ fn has_vulkan() -> bool {
     found
 }
 
-/// Makes `output` of the film by `model`, without loss.
+/// Makes `output` of the film, without loss; what was told.
 #[cfg(feature = "gpu")]
-fn lossless(input: &Path, output: &Path, model: &str, options: &[&str]) {
+fn lossless(input: &Path, output: &Path, options: &[&str]) -> String {
     let mut command = framelift();
-    command.arg("upscale").arg(input).arg("-o").arg(output).args(["--codec", "ffv1", "--model", model]);
+    command.arg("upscale").arg(input).arg("-o").arg(output).args(["--codec", "ffv1"]);
     let finished = command.args(options).output().unwrap();
     assert!(finished.status.success(), "{}", stderr(&finished));
+    stderr(&finished)
 }
 
 /// A film of four shots of `length` frames: still scenes with a little movement.
@@ -106,7 +107,8 @@ fn shots_on_several_devices_are_those_of_one() {
     four_shots(&input, 10);
     let made = |name: &str, options: &[&str]| {
         let (output, report) = (folder.path().join(name), folder.path().join("report.json"));
-        lossless(&input, &output, "lift-x2", &[&["--report", report.to_str().unwrap()], options].concat());
+        let given = ["--model", "lift-x2", "--report", report.to_str().unwrap()];
+        lossless(&input, &output, &[&given, options].concat());
         let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
         (crate::common::frames(&output), report)
     };
@@ -138,11 +140,8 @@ fn what_is_worked_on_at_once_is_what_is_worked_on_one_after_another() {
         std::fs::write(&weights, synth::to_safetensors(&arrays)).unwrap();
         let made = |device: &str, at_once: u64| {
             let output = folder.path().join(format!("{name} {device}.mkv"));
-            let mut command = framelift();
-            command.arg("upscale").arg(&input).arg("-o").arg(&output).args(["--codec", "ffv1", "--progress", "json"]);
-            let finished = command.args(["--device", device, "--weights"]).arg(&weights).output().unwrap();
-            assert!(finished.status.success(), "{}", stderr(&finished));
-            let told = stderr(&finished);
+            let weights = weights.to_str().unwrap();
+            let told = lossless(&input, &output, &["--progress", "json", "--device", device, "--weights", weights]);
             assert!(told.contains(&format!("\"at_once\":{at_once}")), "{told}");
             let events = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             let shots = events.filter_map(|event| event["shots"].as_u64()).next_back();
@@ -171,7 +170,7 @@ fn a_film_through_vulkan_is_the_film_through_the_processor() {
         let made = |device: &str, precision: &str| {
             let output = folder.path().join(format!("{model} {device} {precision}.mkv"));
             if !output.exists() {
-                lossless(&input, &output, model, &["--device", device, "--precision", precision]);
+                lossless(&input, &output, &["--model", model, "--device", device, "--precision", precision]);
             }
             output
         };
